@@ -1,0 +1,185 @@
+"""What the demo shows: one invites, one joins, both type at once, both have the same."""
+
+import shlex
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from demo.programs import DemoFailed, Program, wait_until
+
+__all__ = ["main"]
+
+SAMPLE: Final = Path(__file__).with_name("notes")
+SHARED_FILE: Final = "shopping.md"
+LINES_EACH: Final = 20
+SAVES_MEASURED: Final = 20
+SETTLE_SECONDS: Final = 10.0
+"""For what takes a blink; more only matters on a machine that is very busy."""
+
+
+class Story:
+    """One run of the demo in a temporary directory."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.programs: list[Program] = []
+        self.anna = place / "anna" / "notes"
+        self.ben = place / "ben" / "notes"
+        self._began = time.perf_counter()
+
+    def say(self, who: str, what: str) -> None:
+        """Print one line of the story."""
+        passed = time.perf_counter() - self._began
+        sys.stdout.write(f"  {passed:4.1f} s  {who:<7} {what}\n")
+        sys.stdout.flush()
+
+    def start(self, name: str, *arguments: str) -> Program:
+        """Start `weft` for somebody."""
+        program = Program(name, self.place / name, list(arguments))
+        self.programs.append(program)
+        return program
+
+    def play(self) -> None:
+        """Tell it all.
+
+        Raises:
+            DemoFailed: something did not happen as it should.
+        """
+        self._meet()
+        self._type_at_once()
+        self._measure()
+
+    def _meet(self) -> None:
+        server = self.start("server", "serve", "--host", "127.0.0.1", "--port", "0")
+        url = str(server.wait_for("server.listening")["url"])
+        self.say("server", f"weft serve                     listens on {url}")
+        shutil.copytree(SAMPLE, self.anna)
+        anna = self.start("anna", "share", str(self.anna), "--server", url, "--name", "anna")
+        link = str(anna.wait_for("invite.ready")["link"])
+        self.say(
+            "anna",
+            f"weft share notes               invites: {link[:14]}…{link[-6:]} ({len(link)} characters)",
+        )
+        ben = self.start("ben", "join", link, str(self.ben), "--name", "ben")
+        done = ben.wait_for("sync.done")
+        wait_until(lambda: _tree(self.anna) == _tree(self.ben), SETTLE_SECONDS, "the same files at ben's")
+        self.say(
+            "ben",
+            f"weft join LINK notes           has all {len(_tree(self.ben))} files, "
+            f"{float(str(done['took_ms'])):.0f} ms after they met on the relay",
+        )
+        paths = [each.wait_for("peer.path", path="direct") for each in (anna, ben)]
+        took = max(float(str(path["took_ms"])) for path in paths)
+        self.say("both", f"path: direct                   from machine to machine after {took:.0f} ms")
+
+    def _type_at_once(self) -> None:
+        both = [(self.anna / SHARED_FILE, "anna"), (self.ben / SHARED_FILE, "ben")]
+        for number in range(LINES_EACH):
+            for file, who in both:
+                _insert(file, f"- {who} {number:02d} 🥕 日本", at_the_top=who == "anna")
+        lines = [f"- {who} {number:02d} 🥕 日本" for _, who in both for number in range(LINES_EACH)]
+
+        def merged() -> bool:
+            texts = [file.read_text() for file, _ in both]
+            return texts[0] == texts[1] and all(texts[0].splitlines().count(line) == 1 for line in lines)
+
+        wait_until(merged, SETTLE_SECONDS, f"equal files with each of the {len(lines)} lines exactly once")
+        self.say(
+            "both",
+            f"save {SHARED_FILE} {LINES_EACH} times each,   at the same time: files equal, "
+            "each line there once",
+        )
+
+    def _measure(self) -> None:
+        times = []
+        for number in range(SAVES_MEASURED):
+            here, there = (self.anna, self.ben) if number % 2 else (self.ben, self.anna)
+            times.append(_measure_one(here, there, f"- measured {number}") * 1000)
+        self.say(
+            "both",
+            f"file saved → file changed      {statistics.median(times):.0f} ms"
+            f" (median of {len(times)}, slowest {max(times):.0f} ms)",
+        )
+
+    def end(self) -> None:
+        """Press Ctrl-C everywhere.
+
+        Raises:
+            DemoFailed: somebody did not leave in good order.
+        """
+        codes = {}
+        for program in reversed(self.programs):
+            program.ask_to_end()
+            codes[program.name] = program.end()
+        wrong = {name: code for name, code in codes.items() if code != 130}
+        if wrong:
+            raise DemoFailed(f"after Ctrl-C the exit code has to be 130, and was {wrong}")
+        self.say("all", "Ctrl-C                         said goodbye and ended")
+
+    def explain_how_to_go_on(self) -> None:
+        """Say where everything is and how to stop it."""
+        pids = " ".join(str(program.pid) for program in self.programs)
+        sys.stdout.write(
+            f"\nStill running. Open a file in both folders and save it in one of them:\n"
+            f"  {self.anna}\n  {self.ben}\n"
+            f"To stop, and remove them:\n  kill {pids}; sleep 1; rm -r {shlex.quote(str(self.place))}\n"
+        )
+
+
+def _measure_one(here: Path, there: Path, line: str) -> float:
+    """Save a line in *here*; return the seconds until it is in *there*, once both are at rest."""
+    _insert(here / SHARED_FILE, line, at_the_top=False)
+    file = there / SHARED_FILE
+    seconds = wait_until(lambda: line in file.read_text(), SETTLE_SECONDS, "a change of the other file")
+    wait_until(lambda: _tree(here) == _tree(there), SETTLE_SECONDS, "equal files")
+    return seconds
+
+
+def _insert(file: Path, line: str, *, at_the_top: bool) -> None:
+    """Save *file* with one more line, as a program does that writes whole files."""
+    text = file.read_text()
+    file.write_text(f"{line}\n{text}" if at_the_top else f"{text}{line}\n")
+
+
+def _tree(folder: Path) -> dict[str, bytes]:
+    """Every file of a shared folder with its content."""
+    try:
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        relative = {path: path.relative_to(folder) for path in files}
+        return {str(name): path.read_bytes() for path, name in relative.items() if name.parts[0] != ".weft"}
+    except FileNotFoundError:
+        return {}  # it is just being replaced
+
+
+def main(*, keep: bool) -> int:
+    """Play the demo; with *keep*, leave everything running at its end. Return the exit code."""
+    place = Path(tempfile.mkdtemp(prefix="weft-demo-"))
+    story = Story(place)
+    sys.stdout.write("Three processes on this machine: a server, anna, and ben.\n\n")
+    try:
+        story.play()
+        if keep:
+            story.explain_how_to_go_on()
+            return 0
+        story.end()
+    except (DemoFailed, KeyboardInterrupt) as problem:
+        _fail(story, problem)
+        return 130 if isinstance(problem, KeyboardInterrupt) else 1
+    shutil.rmtree(place)
+    sys.stdout.write("\nThe demo went well.\n")
+    return 0
+
+
+def _fail(story: Story, problem: BaseException) -> None:
+    words = "\n".join(program.last_words() for program in story.programs)
+    for program in reversed(story.programs):
+        program.ask_to_end()
+    for program in story.programs:
+        program.end()
+    if isinstance(problem, DemoFailed):
+        sys.stderr.write(f"\nerror: {problem}\n{words}\n")
+    shutil.rmtree(story.place, ignore_errors=True)

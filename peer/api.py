@@ -1,0 +1,272 @@
+"""The public API: share a folder or bare documents, join them elsewhere, watch what happens.
+
+    async with peer.join(link) as session:
+        notes = session.text("notes.md")
+        notes.insert(0, "hello ")
+        async for event in session.events():
+            print(event)
+
+Without a folder, a session is a set of texts by name, held in memory.  Everything here must be used in one
+event loop and thread.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from peer.core.events import PresenceSet
+from peer.core.notices import FileChanged, Notice, PresenceChanged, SyncDone, Warned
+from peer.core.session import PeerState
+from peer.edge.entry import Entry, enter_again, enter_by_link, enter_new
+from peer.edge.node import Node
+from peer.edge.preview import check_empty
+from peer.edge.texts import Text, Texts
+from peer.errors import UsageError
+
+__all__ = ["EVENTS_KEPT", "POLICIES", "Session", "Text", "join", "share"]
+
+EVENTS_KEPT: Final = 10_000
+"""Events that wait for a listener who is busy; with more, the oldest are dropped and it is told so."""
+POLICIES: Final = ("auto", "direct", "relay")
+
+
+class Session:
+    """A running session, as applications see it.
+
+    Attributes:
+        link: the invitation to give to others; empty when this side may not invite.
+        session_id: the session's name for its members, hexadecimal.
+        folder: where it is shown on disk, or `None`.
+        role: `owner`, `editor` or `viewer`.
+        resumed: whether this side has been in it before.
+    """
+
+    def __init__(self, entry: Entry) -> None:
+        self._node = Node(entry.plan, self._tell)
+        self._listeners: list[asyncio.Queue[Notice]] = []
+        self._kept: list[Notice] = []
+        self._synced = asyncio.Event()
+        self._started = time.monotonic()
+        self._changed_files = 0
+        self._texts = Texts(self._node.documents)
+        self.link = entry.link
+        self.session_id = entry.plan.record.session.hex()
+        self.folder = entry.plan.folder
+        self.role = entry.plan.record.role
+        self.resumed = entry.resumed
+
+    async def start(self) -> None:
+        """Begin; `share` and `join` have done this already.
+
+        Raises:
+            ServerUnreachable: the session is new here, and the server did not let us in.
+            StorageError: the folder cannot be opened.
+        """
+        await self._node.start(wait_for_server=not self.resumed)
+
+    # --- documents ----------------------------------------------------------------------------------
+
+    def text(self, name: str) -> Text:
+        """The text of this name (in a folder session: the file at this path), made if there is none.
+
+        Two sides that make the same name at once get one text, not two.
+
+        Raises:
+            UsageError: *name* cannot be a path inside a folder, or is a binary file.
+        """
+        return self._texts.open(name)
+
+    def texts(self) -> list[str]:
+        """The names of all texts."""
+        return self._texts.names()
+
+    async def synced(self, timeout: float = 30.0) -> None:
+        """Wait until everything that some other peer has is here too.
+
+        Raises:
+            TimeoutError: nobody was there, or they did not finish, within *timeout* seconds.
+        """
+        await asyncio.wait_for(self._synced.wait(), timeout)
+
+    # --- people -------------------------------------------------------------------------------------
+
+    @property
+    def peers(self) -> list[PeerState]:
+        """Everyone who is connected now."""
+        return self._node.session.peers()
+
+    @property
+    def presence(self) -> list[PresenceChanged]:
+        """Where everyone else is now."""
+        return self._node.session.presence()
+
+    def set_presence(
+        self,
+        *,
+        path: str | None = None,
+        cursor: tuple[int, int] | None = None,
+        typing: bool | None = None,
+        idle: bool | None = None,
+    ) -> None:
+        """Tell others where we are; what is left out stays as it was.  *cursor*: code points."""
+        self._node.driver.feed(PresenceSet(path, cursor, typing, idle))
+
+    async def events(self) -> AsyncIterator[Notice]:
+        """Yield what happens (`peer.core.notices`), beginning with what happened since the start."""
+        queue: asyncio.Queue[Notice] = asyncio.Queue(EVENTS_KEPT)
+        for notice in self._kept:
+            queue.put_nowait(notice)
+        self._listeners.append(queue)
+        try:
+            while True:
+                waiting = asyncio.ensure_future(queue.get())
+                ended = asyncio.ensure_future(self._node.driver.finished.wait())
+                done, _ = await asyncio.wait({waiting, ended}, return_when=asyncio.FIRST_COMPLETED)
+                ended.cancel()
+                if waiting not in done:
+                    waiting.cancel()
+                    break
+                yield waiting.result()
+        finally:
+            self._listeners.remove(queue)
+        if self._node.driver.failure is not None:
+            raise self._node.driver.failure
+
+    def _tell(self, notice: Notice) -> None:
+        match notice:
+            case SyncDone():
+                self._synced.set()
+            case FileChanged():
+                self._changed_files += 1
+            case _:
+                pass
+        if len(self._kept) < EVENTS_KEPT // 10:
+            self._kept.append(notice)
+        for queue in self._listeners:
+            if queue.full():
+                queue.get_nowait()
+                queue.get_nowait()
+                queue.put_nowait(Warned("W-EVENTS", "events came faster than they were read; some are missing"))
+            queue.put_nowait(notice)
+
+    # --- state ----------------------------------------------------------------------------------------
+
+    @property
+    def files(self) -> int:
+        """How many files or texts the session has."""
+        return self._texts.count()
+
+    @property
+    def text_bytes(self) -> int:
+        """UTF-8 bytes of all texts."""
+        return self._texts.size()
+
+    def status(self) -> dict[str, object]:
+        """Everything `weft status --json` shows, ready for JSON."""
+        return {
+            "session": self.session_id,
+            "folder": None if self.folder is None else str(self.folder),
+            "role": self.role,
+            "server": {"url": self._node.plan.server, "state": self._node.server_state},
+            "files": self.files,
+            "peers": [asdict(peer) for peer in self.peers],
+            "uptime_s": round(time.monotonic() - self._started, 1),
+        }
+
+    def summary(self) -> dict[str, object]:
+        """What the session came to, ready for JSON."""
+        return {
+            "files": self.files,
+            "text_bytes": self.text_bytes,
+            "changed_files": self._changed_files,
+            "peers": len(self.peers),
+            "uptime_s": round(time.monotonic() - self._started, 1),
+        }
+
+    async def leave(self) -> None:
+        """Say goodbye and stop; leaving twice is leaving once."""
+        await self._node.close()
+
+
+# --- the two verbs ----------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def share(
+    path: Path | str | None = None,
+    *,
+    server: str | None = None,
+    name: str | None = None,
+    path_policy: str = "auto",
+) -> AsyncIterator[Session]:
+    """Share the folder at *path* (or texts in memory), or go on sharing it.
+
+    Args:
+        path: an existing folder; `None` for a session without one.
+        server: where others find us; a folder that was shared before remembers its server.
+        name: what others see; by default this machine's user name.
+        path_policy: `auto`, `direct` or `relay`.
+
+    Raises:
+        UsageError: *path* is no folder, or no server is known.
+        ServerUnreachable: the session is new, and the server did not let us in.
+        StorageError: the disk refuses.
+    """
+    folder = None if path is None else Path(path)
+    entry = enter_new(folder, server=server, name=name, policy=_checked(path_policy))
+    async with _running(entry) as session:
+        yield session
+
+
+@contextlib.asynccontextmanager
+async def join(
+    link_or_path: str | Path,
+    folder: Path | str | None = None,
+    *,
+    server: str | None = None,
+    name: str | None = None,
+    path_policy: str = "auto",
+) -> AsyncIterator[Session]:
+    """Join by invitation, or go on with the session of a folder.
+
+    Args:
+        link_or_path: a `weft:` link, or a folder that was in a session before (a `Path`).
+        folder: where the session is shown on disk, made if it is not there; `None`: nowhere.
+        server, name, path_policy: as for `share`.
+
+    Raises:
+        UsageError: the link cannot be used, or the folder belongs to another session.
+        WouldOverwrite: the folder holds files that are not the session's; nothing was changed.
+        ServerUnreachable: we were not in this session before, and the server did not let us in.
+        StorageError: the disk refuses.
+    """
+    policy = _checked(path_policy)
+    if isinstance(link_or_path, Path):
+        entry = enter_again(link_or_path, server=server, name=name, policy=policy)
+    else:
+        place = None if folder is None else Path(folder)
+        if place is not None:
+            await check_empty(link_or_path, place, server=server, name=name)
+        entry = enter_by_link(link_or_path, place, server=server, name=name, policy=policy)
+    async with _running(entry) as session:
+        yield session
+
+
+def _checked(policy: str) -> str:
+    if policy not in POLICIES:
+        raise UsageError(f"a path is one of {', '.join(POLICIES)}, not {policy!r}")
+    return policy
+
+
+@contextlib.asynccontextmanager
+async def _running(entry: Entry) -> AsyncIterator[Session]:
+    session = Session(entry)
+    try:
+        await session.start()
+        yield session
+    finally:
+        await session.leave()

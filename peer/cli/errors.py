@@ -1,0 +1,143 @@
+"""What a person is told when something failed: what, what was tried, what is likely, what to do."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import click
+
+from peer.cli.exit_codes import ExitCode
+from peer.cli.wording import plain
+
+__all__ = ["Failure", "Problem", "explain", "lines"]
+
+LISTED: Final = 10
+"""Names shown of a longer list."""
+
+MESSAGE_LIMIT: Final = 1000
+"""Characters of a message; parts of it may come from others."""
+
+DEFAULT_WIDTH: Final = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One failure in the words of the person who must act.
+
+    Attributes:
+        code: stable name for scripts and for searching, `E-…`.
+        exit: how the program ends.
+        message: one sentence.
+        tried, likely, do: what was tried, the best guess, the next command; empty when there is none,
+            with several lines where there is a choice.
+        names: files or folders it is about.
+    """
+
+    code: str
+    exit: ExitCode
+    message: str
+    tried: str = ""
+    likely: str = ""
+    do: str = ""
+    names: tuple[str, ...] = ()
+
+
+class Failure(Exception):
+    """Raised by the command line itself, with the problem ready to be shown."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+# By the name of the class: the command line must start before the packages that define them are
+# imported.  The first name found on the way from a class to its root counts.
+_BY_CLASS: Final[dict[str, Problem]] = {
+    "WouldOverwrite": Problem(
+        "E-WOULD-OVERWRITE",
+        ExitCode.WOULD_OVERWRITE,
+        "",
+        likely="this folder held files before it became part of the session",
+        do="join into a new or empty folder:  weft join LINK other-folder",
+    ),
+    "FolderVanished": Problem("E-FOLDER-LOST", ExitCode.WOULD_OVERWRITE, ""),
+    "AlreadyRunning": Problem("E-RUNNING", ExitCode.USAGE, "", do="weft stop   or   weft status"),
+    "InvitationRefused": Problem(
+        "E-REFUSED",
+        ExitCode.REFUSED,
+        "",
+        likely="the invitation has run out or was withdrawn",
+        do="ask whoever invited you for a new link",
+    ),
+    "ServerUnreachable": Problem(
+        "E-SERVER",
+        ExitCode.NO_SERVER,
+        "",
+        likely="the server is down, its address is mistyped, or this machine is offline",
+        do="check the address; to run a server yourself:  weft serve",
+    ),
+    "Incompatible": Problem(
+        "E-VERSION", ExitCode.INCOMPATIBLE, "", do="update Weft here, or ask the other side to: weft version"
+    ),
+    "NewerFormat": Problem("E-VERSION", ExitCode.INCOMPATIBLE, "", do="update Weft on this machine"),
+    "StorageError": Problem("E-DISK", ExitCode.FAILURE, ""),
+    "Unreachable": Problem(
+        "E-UNREACHABLE",
+        ExitCode.UNREACHABLE,
+        "",
+        likely="nobody of the session is online at the moment",
+        do="try again later; what you edit meanwhile is kept and merged then",
+    ),
+    "RemoteError": Problem(
+        "E-REMOTE", ExitCode.REFUSED, "", likely="the other side runs another program or version"
+    ),
+    "UsageError": Problem("E-USAGE", ExitCode.USAGE, ""),
+    "WeftError": Problem("E-FAILED", ExitCode.FAILURE, ""),
+}
+
+
+def explain(error: BaseException) -> Problem:
+    """Put *error* into words; one that nobody planned for is our own mistake."""
+    if isinstance(error, Failure):
+        return error.problem
+    if isinstance(error, click.ClickException):
+        return _explain_usage(error)
+    for kind in type(error).__mro__:
+        known = _BY_CLASS.get(kind.__name__)
+        if known is not None and kind.__module__.startswith("peer."):
+            return _filled(known, error)
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return Problem(
+        "E-INTERNAL",
+        ExitCode.FAILURE,
+        f"Weft itself failed: {what}",
+        likely="a mistake in Weft; your files are as they were saved last",
+        do="start it again; if it fails again, report it together with the output of  weft version",
+    )
+
+
+def _filled(known: Problem, error: BaseException) -> Problem:
+    # `differing` lists what a join would overwrite, `missing` what a folder has lost.
+    listed = getattr(error, "differing", None) or getattr(error, "missing", None) or ()
+    names = tuple(str(name) for name in listed)
+    return Problem(known.code, known.exit, str(error), known.tried, known.likely, known.do, names)
+
+
+def _explain_usage(error: click.ClickException) -> Problem:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    command = context.command_path if context else "weft"
+    return Problem("E-USAGE", ExitCode.USAGE, error.format_message(), do=f"{command} --help")
+
+
+def lines(problem: Problem, width: int = DEFAULT_WIDTH) -> list[str]:
+    """The problem as a person reads it; the first line begins with `error:` and ends with its code."""
+    head = f"error: {plain(' '.join(problem.message.split()), MESSAGE_LIMIT)}"
+    code = f"[{problem.code}]"
+    gap = max(2, width - len(head) - len(code)) if len(head) < width else 2
+    shown = [head + " " * gap + code]
+    shown += [f"  {plain(name)}" for name in problem.names[:LISTED]]
+    if len(problem.names) > LISTED:
+        shown.append(f"  … and {len(problem.names) - LISTED} more")
+    for label, text in (("tried", problem.tried), ("likely", problem.likely), ("do", problem.do)):
+        for number, line in enumerate(text.splitlines()):
+            shown.append(f"  {'' if number else label:<7} {line}")
+    return shown

@@ -1,0 +1,84 @@
+"""How things are said to people: sizes, times, paths, names that came from others."""
+
+import shlex
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+__all__ = ["count", "duration", "host", "join_command", "path_words", "place", "plain", "size"]
+
+NAME_LIMIT: Final = 120
+"""Characters shown of a name or path that came from somebody else."""
+
+_ZERO_WIDTH_JOINER: Final = "\u200d"
+"""Not printable by itself, but family emoji need it."""
+
+
+def plain(text: str, limit: int = NAME_LIMIT) -> str:
+    """*text* without anything that could steer a terminal or turn the line around, cut to *limit*."""
+    safe = "".join(
+        character if character.isprintable() or character == _ZERO_WIDTH_JOINER else "\ufffd"
+        for character in text[: limit + 1]
+    )
+    return safe if len(safe) <= limit else safe[: limit - 1] + "…"
+
+
+def count(number: int, noun: str) -> str:
+    """*number* and *noun*, in the plural when there is not exactly one."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def size(number: int) -> str:
+    """A number of bytes with the unit that fits."""
+    if number < 1000:
+        return count(number, "byte")
+    if number < 1_000_000:
+        return f"{number / 1000:.0f} kB"
+    return f"{number / 1_000_000:.1f} MB"
+
+
+def duration(seconds: float) -> str:
+    """A span of time, as exact as a person wants to know it."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def host(server: str) -> str:
+    """The part of a server's address that people recognise."""
+    address = urlsplit(server).netloc if "//" in server else server
+    return plain(address.rpartition("@")[2]) or "the server"
+
+
+def path_words(path: str, server: str) -> str:
+    """What carries a link, in the same words on both sides."""
+    words = {
+        "lan": "on this network",
+        "direct": "direct",
+        "turn": f"relayed by {server} (TURN)",
+        "relay": f"relayed by {server} (end-to-end encrypted)",
+    }
+    return words.get(path, plain(path))
+
+
+def place(folder: Path) -> str:
+    """A folder as the person would write it: `notes/`, or the name of the current one."""
+    try:
+        shown = folder.resolve().relative_to(Path.cwd())
+    except ValueError:
+        shown = folder
+    text = str(shown) if str(shown) != "." else folder.resolve().name
+    return plain(text) if folder.is_file() else plain(text).rstrip("/") + "/"
+
+
+def join_command(link: str, *, server: str | None = None, policy: str = "auto") -> str:
+    """The command that joins, with the flags without which the two sides would not meet."""
+    parts = ["weft", "join", shlex.quote(link)]
+    if server:
+        parts += ["--server", shlex.quote(server)]
+    if policy != "auto":
+        parts += ["--path", policy]
+    return " ".join(parts)

@@ -1,0 +1,144 @@
+"""Binary files on their way: pulled in parts from whoever is connected, checked whole.
+
+A blob is wanted because the index names its SHA-256.  It is asked for part by part from one peer at a time; a
+peer that has not got it, or goes away, is replaced by the next.  Nothing is believed until the digest fits.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+
+from peer.core.carrier import Lane
+from peer.core.frames import BLOB_PART, BlobAsk, BlobPart
+from peer.core.link import Link
+from peer.errors import Malformed
+
+__all__ = ["BLOB_LIMIT", "PARTS_AHEAD", "Blobs"]
+
+BLOB_LIMIT: Final = 16 * 1024 * 1024
+"""The largest file that is carried whole."""
+PARTS_AHEAD: Final = 4
+"""Parts asked for at once: a mebibyte, which keeps a path of 50 ms busy."""
+FETCHES_AT_ONCE: Final = 2
+"""Blobs in memory at once while they arrive."""
+ASK_PATIENCE: Final = 20.0
+"""Seconds without a part after which another peer is asked."""
+RETRY_EVERY: Final = 5.0
+"""Seconds before asking again when nobody connected has the blob."""
+
+
+@dataclass(slots=True)
+class _Fetch:
+    digest: bytes
+    size: int
+    link: Link
+    heard: float
+    parts: dict[int, bytes] = field(default_factory=dict)
+    asked: int = 0
+
+
+class Blobs:
+    """The blobs that are wanted and those that are arriving."""
+
+    def __init__(self, *, arrived: Callable[[bytes, bytes], None]) -> None:
+        self._arrived = arrived
+        self._links: list[Link] = []
+        self._wanted: dict[bytes, int] = {}
+        self._fetches: dict[bytes, _Fetch] = {}
+        self._without: dict[bytes, set[Link]] = {}
+        self._retry_at: float | None = None
+
+    def want(self, blobs: set[tuple[bytes, int]]) -> None:
+        """Set which blobs are wanted, each with its size; all others are no longer."""
+        self._wanted = {digest: size for digest, size in blobs if size <= BLOB_LIMIT}
+        for digest in [d for d in self._fetches if d not in self._wanted]:
+            del self._fetches[digest]
+
+    def opened(self, link: Link) -> None:
+        """A peer that may have what is wanted."""
+        self._links.append(link)
+
+    def moved(self, link: Link) -> None:
+        """What this peer was asked for may be lost with its path."""
+        self._abandon(link)
+
+    def closed(self, link: Link) -> None:
+        """The peer is gone."""
+        if link in self._links:
+            self._links.remove(link)
+        for without in self._without.values():
+            without.discard(link)
+        self._abandon(link)
+
+    def on_part(self, link: Link, frame: BlobPart, now: float) -> None:
+        """Take one part, or learn that this peer does not have the blob.
+
+        Raises:
+            Malformed: the part does not fit, or the whole has another digest.
+        """
+        fetch = self._fetches.get(frame.digest)
+        if fetch is None or fetch.link is not link:
+            return
+        if frame.data is None:
+            del self._fetches[frame.digest]
+            self._without.setdefault(frame.digest, set()).add(link)
+            return
+        expected = min(BLOB_PART, fetch.size - frame.offset)
+        if frame.offset % BLOB_PART or frame.total != fetch.size or len(frame.data) != expected:
+            del self._fetches[frame.digest]
+            raise Malformed(f"{link.member.name} sent a part of a file that does not fit")
+        fetch.heard = now
+        fetch.parts[frame.offset] = frame.data
+        if sum(map(len, fetch.parts.values())) == fetch.size:
+            self._finish(fetch)
+
+    def _finish(self, fetch: _Fetch) -> None:
+        del self._fetches[fetch.digest]
+        content = b"".join(fetch.parts[offset] for offset in sorted(fetch.parts))
+        if sha256(content).digest() != fetch.digest:
+            raise Malformed(f"{fetch.link.member.name} sent a file whose content is not what it promised")
+        self._wanted.pop(fetch.digest, None)
+        self._without.pop(fetch.digest, None)
+        self._arrived(fetch.digest, content)
+
+    def pump(self, now: float) -> None:
+        """Ask for what is wanted."""
+        self._retry_at = None
+        for fetch in [f for f in self._fetches.values() if now - f.heard >= ASK_PATIENCE]:
+            del self._fetches[fetch.digest]
+            self._without.setdefault(fetch.digest, set()).add(fetch.link)
+        for digest, size in self._wanted.items():
+            if len(self._fetches) >= FETCHES_AT_ONCE:
+                break
+            if digest not in self._fetches:
+                self._begin(digest, size, now)
+        for fetch in self._fetches.values():
+            self._ask_parts(fetch)
+
+    def _begin(self, digest: bytes, size: int, now: float) -> None:
+        without = self._without.get(digest, set())
+        able = [link for link in self._links if link not in without and link.content is not None]
+        if able:
+            self._fetches[digest] = _Fetch(digest, size, able[0], now)
+        elif self._links:
+            # everybody said no; someone may have it by then
+            self._without.pop(digest, None)
+            self._retry_at = now + RETRY_EVERY
+
+    def _ask_parts(self, fetch: _Fetch) -> None:
+        # an empty file still is one (empty) part
+        while fetch.asked < max(fetch.size, 1) and fetch.asked < (len(fetch.parts) + PARTS_AHEAD) * BLOB_PART:
+            fetch.link.send(Lane.EDITS, BlobAsk(fetch.digest, fetch.asked))
+            fetch.asked += BLOB_PART
+
+    def _abandon(self, link: Link) -> None:
+        for digest in [d for d, fetch in self._fetches.items() if fetch.link is link]:
+            del self._fetches[digest]
+
+    def next_deadline(self) -> float | None:
+        """When `pump` has something to do without being called for."""
+        moments = [fetch.heard + ASK_PATIENCE for fetch in self._fetches.values()]
+        if self._retry_at is not None:
+            moments.append(self._retry_at)
+        return min(moments, default=None)

@@ -1,0 +1,278 @@
+"""Frames cut into pieces for one carrier, and joined again.
+
+A carrier (the relay, or a data channel) takes pieces of at most 16 KiB and delivers them whole and in
+order until it breaks.  Three lanes share it: `CONTROL` is never held back, `EDITS` goes before
+`BULK`, and pieces of the lanes interleave, so a key stroke waits for one window of bulk data at most.
+
+    piece = flags (1 byte) • body          flags: 0x01 another piece of this frame follows
+                                                  0x06 lane (0 control, 1 edits, 2 bulk)
+                                                  0x08 the frame is deflated
+
+EDITS and BULK pieces are counted.  The receiver acknowledges the count now and then, and the sender
+keeps a bounded window open: this bound, not the data channel's own buffer, is what keeps a burst of
+small frames from drowning SCTP (docs/performance.md).  Nothing is ever sent twice: when a carrier breaks,
+the peers compare state vectors on the next one.
+
+The EDITS lane is one deflate stream (RFC 1951) per direction, flushed after each frame, which makes a
+key stroke about 10 bytes whatever its client id; BULK frames are deflated one by one.
+"""
+
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from peer.core.frames import FRAME_LIMIT
+from peer.errors import Malformed, TooLarge
+
+__all__ = ["DIRECT_WINDOW", "PIECE_BODY", "RELAY_WINDOW", "Incoming", "Lane", "Outgoing", "Window"]
+
+PIECE_BODY: Final = 16 * 1024 - 1
+"""With its flags a piece is 16 KiB: the size that every data channel takes, and kind to latency."""
+CONTROL_LIMIT: Final = 64 * 1024
+"""The largest control frame: an offer of 16 KiB with its digests."""
+EDITS_LIMIT: Final = 9 * 1024 * 1024
+"""A paste of a whole 4 MiB text, twice over."""
+QUEUE_LIMIT: Final = 4096
+"""Frames waiting in one lane; those who fill lanes look at `room` first."""
+DEFLATE_FROM: Final = 512
+"""Bulk frames below this gain nothing from deflate."""
+STREAM_TAIL: Final = b"\x00\x00\xff\xff"
+"""What a sync flush always ends with; left out on the wire (RFC 7692 §7.2.1 does the same)."""
+STREAM_WINDOW: Final = -13
+"""An 8 KiB history: key strokes repeat within the last few hundred; 48 KiB of memory per link."""
+STREAM_MEMORY: Final = 5
+
+MORE: Final = 0x01
+LANE_SHIFT: Final = 1
+LANE_MASK: Final = 0x06
+DEFLATED: Final = 0x08
+KNOWN_FLAGS: Final = MORE | LANE_MASK | DEFLATED
+
+
+class Lane(IntEnum):
+    """What a frame may be held up by."""
+
+    CONTROL = 0
+    EDITS = 1
+    BULK = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How much may be under way and unacknowledged on one carrier."""
+
+    pieces: int
+    bytes: int
+    bulk_bytes: int
+    """BULK alone: this, at the carrier's speed, is how long a key stroke waits."""
+    ack_pieces: int
+    ack_bytes: int
+    """The receiver acknowledges after so much; well below the window, so that it never closes idly."""
+
+
+DIRECT_WINDOW: Final = Window(
+    pieces=256, bytes=2 * 1024 * 1024, bulk_bytes=1024 * 1024, ack_pieces=48, ack_bytes=128 * 1024
+)
+"""256 messages: beyond this, aiortc's per-packet costs and the socket buffer turn into loss."""
+RELAY_WINDOW: Final = Window(
+    pieces=64, bytes=128 * 1024, bulk_bytes=96 * 1024, ack_pieces=16, ack_bytes=32 * 1024
+)
+"""Small, because the server buffers for a slow reader and drops one who is far behind."""
+
+
+class Outgoing:
+    """What waits to be sent on one carrier, and what is under way."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self._lanes: tuple[deque[bytes], deque[bytes], deque[bytes]] = (deque(), deque(), deque())
+        self._cutting: list[Iterator[bytes] | None] = [None, None, None]
+        self._unacked: deque[tuple[int, Lane]] = deque()
+        self._unacked_bytes = 0
+        self._unacked_bulk = 0
+        self._acked = 0
+        self._sent = 0
+        self._queued_bytes = [0, 0, 0]
+        self._stream: zlib._Compress | None = None
+        self.bytes_sent = 0
+
+    def push(self, lane: Lane, frame: bytes) -> None:
+        """Queue one frame.
+
+        Raises:
+            OverflowError: the lane is full; our own code must look at `queued` first.
+        """
+        queue = self._lanes[lane]
+        if len(queue) >= QUEUE_LIMIT:
+            raise OverflowError(f"{QUEUE_LIMIT} frames wait in lane {lane.name}")
+        queue.append(frame)
+        self._queued_bytes[lane] += len(frame)
+
+    def drop_waiting(self, lane: Lane) -> None:
+        """Forget the frames of *lane* that have not begun; one that has begun is finished."""
+        self._lanes[lane].clear()
+        self._queued_bytes[lane] = 0
+
+    def queued(self, lane: Lane) -> int:
+        """Bytes of frames in *lane* that are not fully cut yet."""
+        return self._queued_bytes[lane]
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits and nothing is unacknowledged."""
+        return not self._unacked and not any(self._lanes) and not any(self._cutting)
+
+    @property
+    def in_flight(self) -> int:
+        """Counted pieces that are not acknowledged."""
+        return len(self._unacked)
+
+    def acknowledge(self, received: int) -> None:
+        """The other side has *received* counted pieces so far.
+
+        Raises:
+            Malformed: it claims more than was sent.
+        """
+        if received > self._sent:
+            raise Malformed("the other side acknowledges more than was sent")
+        while self._acked < received:
+            size, lane = self._unacked.popleft()
+            self._unacked_bytes -= size
+            if lane is Lane.BULK:
+                self._unacked_bulk -= size
+            self._acked += 1
+
+    def pieces(self, *, bulk: bool = True) -> Iterator[bytes]:
+        """Cut and yield what may be sent now, most urgent first; *bulk* false holds that lane."""
+        while (piece := self._next(Lane.CONTROL)) is not None:
+            yield piece
+        while self._open(Lane.EDITS) and (piece := self._next(Lane.EDITS)) is not None:
+            yield piece
+        while bulk and self._open(Lane.BULK) and (piece := self._next(Lane.BULK)) is not None:
+            yield piece
+
+    def _open(self, lane: Lane) -> bool:
+        window = self.window
+        if len(self._unacked) >= window.pieces or self._unacked_bytes >= window.bytes:
+            return False
+        return lane is Lane.EDITS or self._unacked_bulk < window.bulk_bytes
+
+    def _next(self, lane: Lane) -> bytes | None:
+        cutting = self._cutting[lane]
+        if cutting is None:
+            queue = self._lanes[lane]
+            if not queue:
+                return None
+            frame = queue.popleft()
+            self._queued_bytes[lane] -= len(frame)
+            cutting = self._cutting[lane] = self._cut(lane, frame)
+        piece = next(cutting)
+        if not piece[0] & MORE:
+            self._cutting[lane] = None
+        self._count(lane, len(piece))
+        return piece
+
+    def _count(self, lane: Lane, size: int) -> None:
+        self.bytes_sent += size
+        if lane is Lane.CONTROL:
+            return
+        self._sent += 1
+        self._unacked.append((size, lane))
+        self._unacked_bytes += size
+        if lane is Lane.BULK:
+            self._unacked_bulk += size
+
+    def _cut(self, lane: Lane, frame: bytes) -> Iterator[bytes]:
+        body, deflated = self._deflate(lane, frame)
+        flags = lane << LANE_SHIFT | deflated
+        for start in range(0, max(len(body), 1), PIECE_BODY):
+            more = MORE if start + PIECE_BODY < len(body) else 0
+            yield bytes((flags | more,)) + body[start : start + PIECE_BODY]
+
+    def _deflate(self, lane: Lane, frame: bytes) -> tuple[bytes, int]:
+        if lane is Lane.EDITS:
+            if self._stream is None:
+                self._stream = zlib.compressobj(6, zlib.DEFLATED, STREAM_WINDOW, STREAM_MEMORY)
+            body = self._stream.compress(frame) + self._stream.flush(zlib.Z_SYNC_FLUSH)
+            return body[: -len(STREAM_TAIL)], DEFLATED
+        if lane is Lane.BULK and len(frame) >= DEFLATE_FROM:
+            small = zlib.compress(frame, 1, -15)
+            if len(small) < len(frame):
+                return small, DEFLATED
+        return frame, 0
+
+
+class Incoming:
+    """Pieces of one carrier on their way to being frames again."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self._parts: tuple[list[bytes], list[bytes], list[bytes]] = ([], [], [])
+        self._sizes = [0, 0, 0]
+        self._stream = zlib.decompressobj(STREAM_WINDOW)
+        self.received = 0
+        self._unreported = 0
+        self._unreported_bytes = 0
+        self.bytes_received = 0
+
+    def receive(self, piece: bytes) -> tuple[Lane, bytes] | None:
+        """Take one piece; return a frame, and its lane, if this piece completes one.
+
+        Raises:
+            Malformed: flags that mean nothing, or a body that does not inflate.
+            TooLarge: the frame grows beyond its lane's limit.
+        """
+        if not piece or piece[0] & ~KNOWN_FLAGS or piece[0] & LANE_MASK == LANE_MASK:
+            raise Malformed("the other side sent a piece that cannot be read")
+        flags = piece[0]
+        lane = Lane((flags & LANE_MASK) >> LANE_SHIFT)
+        self._count(lane, len(piece))
+        self._sizes[lane] += len(piece) - 1
+        if self._sizes[lane] > _LIMITS[lane]:
+            raise TooLarge(f"a frame in lane {lane.name}", self._sizes[lane], _LIMITS[lane])
+        parts = self._parts[lane]
+        parts.append(piece[1:])
+        if flags & MORE:
+            return None
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self._sizes[lane] = 0
+        return lane, self._inflate(lane, body) if flags & DEFLATED else body
+
+    def ack_due(self) -> bool:
+        """Whether enough has arrived that the sender should hear of it."""
+        return self._unreported >= self.window.ack_pieces or self._unreported_bytes >= self.window.ack_bytes
+
+    def reported(self) -> int:
+        """The count to acknowledge; it is taken as told."""
+        self._unreported = self._unreported_bytes = 0
+        return self.received
+
+    def _count(self, lane: Lane, size: int) -> None:
+        self.bytes_received += size
+        if lane is not Lane.CONTROL:
+            self.received += 1
+            self._unreported += 1
+            self._unreported_bytes += size
+
+    def _inflate(self, lane: Lane, body: bytes) -> bytes:
+        limit = _LIMITS[lane]
+        try:
+            if lane is Lane.EDITS:
+                stream, body = self._stream, body + STREAM_TAIL
+            elif lane is Lane.BULK:
+                stream = zlib.decompressobj(-15)
+            else:
+                raise Malformed("the other side deflated a control frame")
+            frame = stream.decompress(body, limit + 1)
+        except zlib.error as error:
+            raise Malformed("the other side sent a frame that does not inflate") from error
+        if len(frame) > limit:
+            raise TooLarge(f"an inflated frame in lane {lane.name}", len(frame), limit)
+        return frame
+
+
+_LIMITS: Final = (CONTROL_LIMIT, EDITS_LIMIT, FRAME_LIMIT)

@@ -1,0 +1,111 @@
+"""How much of each client's work one document holds, and how much it knows to be missing.
+
+The engine keeps what cannot be placed yet to itself and does not say so; here that is worked out from
+what each update brings and presupposes, so that asking the engine is only needed when something is
+missing.
+"""
+
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from itertools import chain
+from struct import pack
+from typing import Final
+
+from peer.core.guard import UpdateSummary
+
+__all__ = ["Clocks", "fingerprint"]
+
+WAITING_COST: Final = 256
+"""Bytes that keeping one update costs besides its own, so that many small ones are bounded too."""
+
+
+class Clocks:
+    """Per client, how many clocks are known, and how many there must be.
+
+    Attributes:
+        known: how many clocks of each client the engine has placed.
+        waiting: updates of which some part could not be placed, until all of them are.
+        waiting_size: the bytes that they cost.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[int, int] = {}
+        self._missing: dict[int, int] = {}
+        self.waiting: list[bytes] = []
+        self.waiting_size = 0
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether an update waits for another one that is not here."""
+        return bool(self._missing)
+
+    def clients_with(self, others: Iterable[int]) -> int:
+        """How many clients there would be together with *others*."""
+        return len({*self.known, *self._missing, *others})
+
+    def fits(self, summary: UpdateSummary) -> bool:
+        """Whether everything that an update presupposes is here, so that all of it can be placed."""
+        known = self.known
+        structs = summary.structs
+        if summary.has_gaps:
+            return False
+        for client, (first, _) in structs.items():
+            if first > known.get(client, 0):
+                return False
+        for client, clock in summary.needs.items():
+            if clock > known.get(client, 0) and (client not in structs or clock > structs[client][1]):
+                return False
+        return True
+
+    def note(self, summary: UpdateSummary) -> None:
+        """An update that fits was placed."""
+        for client, (_, end) in summary.structs.items():
+            if end > self.known.get(client, 0):
+                self.known[client] = end
+
+    def advance(self, client: int, count: int) -> None:
+        """*client* made *count* more."""
+        self.known[client] = self.known.get(client, 0) + count
+
+    def miss(self, summary: UpdateSummary, update: bytes) -> None:
+        """An update was taken in that may have to wait: remember what must come; then `refresh`."""
+        self.waiting.append(update)
+        self.waiting_size += len(update) + WAITING_COST
+        for client, (_, end) in summary.structs.items():
+            self._missing[client] = max(end, self._missing.get(client, 0))
+        for client, clock in summary.needs.items():
+            self._missing[client] = max(clock, self._missing.get(client, 0))
+
+    def refresh(self, known: dict[int, int]) -> None:
+        """This is what is known, according to the engine."""
+        self.known = known
+        self._missing = {c: clock for c, clock in self._missing.items() if clock > known.get(c, 0)}
+        if not self._missing:
+            self.waiting.clear()
+            self.waiting_size = 0
+
+
+def fingerprint(known: Mapping[int, int], deletes: Mapping[int, Iterable[tuple[int, int]]]) -> bytes:
+    """Sixteen bytes that are equal for two documents exactly if these hold the same.
+
+    BLAKE2b over numbers of eight bytes, big-endian: how many clients have clocks, then each such client
+    and its clock; then each client of which something is deleted, how many ranges, and each range's
+    start and end.  Clients and ranges ascend, and ranges that touch are one range.
+    """
+    clocks = sorted((client, clock) for client, clock in known.items() if clock)
+    numbers = [len(clocks), *chain.from_iterable(clocks)]
+    for client in sorted(deletes):
+        ranges = joined(deletes[client])
+        numbers += [client, len(ranges), *chain.from_iterable(ranges)]
+    return blake2b(pack(f">{len(numbers)}Q", *numbers), digest_size=16).digest()
+
+
+def joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same ranges in ascending order, each as long as can be."""
+    result: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if result and start <= result[-1][1]:
+            result[-1] = (result[-1][0], max(end, result[-1][1]))
+        else:
+            result.append((start, end))
+    return result

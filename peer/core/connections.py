@@ -1,0 +1,387 @@
+"""All links of a session: who is reachable, over what, and when they are given up.
+
+The server tells addresses, `greeting.py` turns them into members, `dialing.py` finds them direct paths; here
+these meet in one `Link` per peer, whose pulse is watched.
+"""
+
+from collections.abc import Callable
+from typing import Protocol, assert_never
+
+from peer.core.actions import Action, Tell
+from peer.core.carrier import Lane
+from peer.core.dialing import Dialing
+from peer.core.events import (
+    AnswerMade,
+    DirectBroken,
+    DirectOpened,
+    DirectPieceArrived,
+    MemberJoined,
+    MemberLeft,
+    OfferMade,
+    RelayPieceArrived,
+    SealBroken,
+    Sealed,
+    ServerEntered,
+    ServerLost,
+)
+from peer.core.frames import Answer, Bye, Frame, NoDirect, Offer, Ping, encode
+from peer.core.greeting import Greeting, Setup
+from peer.core.ids import Attempt, PeerId
+from peer.core.link import DEAD_AFTER, DOUBT, PING_EVERY, SILENT_AFTER, Carrier, Link, Member
+from peer.core.notices import PeerJoined, PeerLeft, PeerPath, PeerSilent, ServerState, Warned
+from peer.errors import RemoteError
+
+__all__ = ["ConnectionEvent", "Connections", "Listener"]
+
+ConnectionEvent = (
+    ServerEntered
+    | ServerLost
+    | MemberJoined
+    | MemberLeft
+    | Sealed
+    | SealBroken
+    | RelayPieceArrived
+    | OfferMade
+    | AnswerMade
+    | DirectOpened
+    | DirectBroken
+    | DirectPieceArrived
+)
+
+
+class Listener(Protocol):
+    """Who is told what happens to links: the session."""
+
+    def link_opened(self, link: Link, now: float) -> None:
+        """A peer is known and has a first carrier."""
+
+    def link_moved(self, link: Link, now: float) -> None:
+        """Its content goes another way."""
+
+    def link_closed(self, link: Link) -> None:
+        """It is gone."""
+
+    def frame_arrived(self, link: Link, frame: Frame, now: float) -> None:
+        """It said something."""
+
+
+class Connections:
+    """Every peer, and every way to it."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        emit: Callable[[Action], None],
+        summary: Callable[[], bytes],
+        user: Listener,
+    ) -> None:
+        self._setup = setup
+        self._emit = emit
+        self._summary = summary
+        self._user = user
+        self._greeting = Greeting(setup, emit)
+        self._links: dict[PeerId, Link] = {}
+        self._dialing: dict[PeerId, Dialing] = {}
+        self._attempts = 0
+        self._left = False
+
+    # --- asking ---------------------------------------------------------------------------------------
+
+    def links(self) -> list[Link]:
+        """Everyone who is connected."""
+        return list(self._links.values())
+
+    def link(self, peer: PeerId) -> Link | None:
+        """The link to this peer."""
+        return self._links.get(peer)
+
+    def link_on(self, key: bytes | Attempt) -> Link | None:
+        """The link that has a carrier with this address or attempt."""
+        return next((link for link in self._links.values() if link.carrier(key)), None)
+
+    def _dialed(self, attempt: Attempt) -> tuple[Link, Dialing] | None:
+        for peer, dialing in self._dialing.items():
+            if dialing.attempt == attempt:
+                return self._links[peer], dialing
+        return None
+
+    # --- events -----------------------------------------------------------------------------------------
+
+    def handle(self, event: ConnectionEvent, now: float) -> None:
+        """Take one event of the network."""
+        match event:
+            case ServerEntered() | ServerLost() | MemberJoined() | MemberLeft():
+                self._server(event, now)
+            case Sealed() | SealBroken() | RelayPieceArrived():
+                self._relay(event, now)
+            case OfferMade() | AnswerMade() | DirectOpened() | DirectBroken() | DirectPieceArrived():
+                self._direct(event, now)
+            case _:
+                assert_never(event)
+
+    def _server(self, event: ServerEntered | ServerLost | MemberJoined | MemberLeft, now: float) -> None:
+        match event:
+            case ServerEntered():
+                self._lose_relays(now)
+                self._greeting.entered(event.address, event.members, now)
+                self._emit(Tell(ServerState("connected", event.motd)))
+            case ServerLost():
+                self._greeting.server_lost()
+                self._lose_relays(now)
+                self._emit(Tell(ServerState("lost", event.reason)))
+            case MemberJoined():
+                self._greeting.joined(event.address, now)
+            case MemberLeft():
+                self._greeting.left(event.address)
+                if (link := self.link_on(event.address)) is not None and link.relay is not None:
+                    self._doubt(link, link.relay, now)
+
+    def _lose_relays(self, now: float) -> None:
+        for link in self.links():
+            if link.relay is not None:
+                self._lose(link, link.relay, "the server is gone", now)
+
+    def _doubt(self, link: Link, relay: Carrier, now: float) -> None:
+        """The server says that they left; a direct path that still stands has a moment to prove otherwise."""
+        self._lose(link, relay, "left", now)
+        if link.member.id in self._links and link.direct is not None:
+            link.doubted_until = now + DOUBT
+            link.direct.ping(now, self._summary())
+
+    def _relay(self, event: Sealed | SealBroken | RelayPieceArrived, now: float) -> None:
+        link = self.link_on(event.address)
+        match event:
+            case Sealed():
+                if link is not None and link.relay is not None:
+                    link.detach(link.relay, close=False)
+                self._greeting.sealed(event.address, event.device, event.binding, now)
+            case SealBroken():
+                if link is not None and link.relay is not None:
+                    self._lose(link, link.relay, event.reason, now)
+                self._greeting.broken(event.address, now)
+            case RelayPieceArrived():
+                if link is not None and link.relay is not None:
+                    self._receive(link, link.relay, event.data, now)
+                else:
+                    self._greet(event.address, event.data, now)
+
+    def _greet(self, address: bytes, piece: bytes, now: float) -> None:
+        try:
+            known = self._greeting.piece(address, piece, now)
+        except RemoteError as error:
+            self._emit(Tell(Warned("W-REFUSED", str(error))))
+            return
+        if known is not None:
+            self._attach_relay(*known, now)
+
+    def _attach_relay(self, member: Member, carrier: Carrier, now: float) -> None:
+        link = self._links.get(member.id)
+        if link is None:
+            link = Link(member, self._setup.policy, now, self._emit)
+            link.relay = carrier
+            self._links[member.id] = link
+            self._dialing[member.id] = self._new_dialing(link, now)
+            self._emit(Tell(PeerJoined(member.short, member.name, member.role)))
+            self._user.link_opened(link, now)
+        else:
+            if link.relay is not None:
+                link.detach(link.relay)
+            link.relay = carrier
+            link.doubted_until = None
+            if link.direct is None:
+                self._user.link_moved(link, now)
+                self._dialing[member.id].soon(now)
+        self._tell_path(link, now)
+
+    def _new_dialing(self, link: Link, now: float) -> Dialing:
+        wanted = "relay" not in (self._setup.policy, link.member.policy)
+        link.direct_decided = not wanted
+        return Dialing(
+            dials=self._setup.me < link.member.id,
+            wanted=wanted,
+            same_host=self._setup.host == link.member.host,
+            now=now,
+            number=self._next_attempt,
+            emit=self._emit,
+            signal=link.signal,
+        )
+
+    def _next_attempt(self) -> Attempt:
+        self._attempts += 1
+        return Attempt(self._attempts)
+
+    def _direct(
+        self, event: OfferMade | AnswerMade | DirectOpened | DirectBroken | DirectPieceArrived, now: float
+    ) -> None:
+        found = self._dialed(event.attempt)
+        if found is None:
+            return  # of a try that was given up
+        link, dialing = found
+        match event:
+            case DirectPieceArrived():
+                if link.direct is not None:
+                    self._receive(link, link.direct, event.data, now)
+            case OfferMade():
+                dialing.offer_made(event.sdp)
+            case AnswerMade():
+                dialing.answer_made(event.sdp)
+            case DirectOpened() if dialing.opened():
+                self._open_direct(link, event, now)
+            case DirectBroken():
+                self._direct_broken(link, event.reason, now)
+            case _:
+                pass
+
+    def _open_direct(self, link: Link, event: DirectOpened, now: float) -> None:
+        link.direct = Carrier(event.attempt, now, event.path, event.address)
+        link.direct_decided = True
+        if link.relay is not None:
+            link.relay.out.drop_waiting(Lane.BULK)  # it is asked for again over the new path
+        link.next_ping = now
+        self._user.link_moved(link, now)
+        self._tell_path(link, now)
+
+    def _direct_broken(self, link: Link, reason: str, now: float) -> None:
+        link.direct_decided = True
+        dialing = self._dialing[link.member.id]
+        dialing.broken(reason, now)
+        if link.direct is not None:
+            self._lose(link, link.direct, reason, now)
+            dialing.soon(now)
+
+    # --- receiving ----------------------------------------------------------------------------------------
+
+    def _receive(self, link: Link, carrier: Carrier, piece: bytes, now: float) -> None:
+        try:
+            arrived = carrier.receive(piece, now)
+            self._alive(link, now)
+            if arrived is not None:
+                self._frame(link, arrived[1], now)
+        except RemoteError as error:
+            self.cut_off(link, error, now)
+
+    def _alive(self, link: Link, now: float) -> None:
+        link.doubted_until = None
+        if link.told_silent:
+            link.told_silent = False
+            self._tell_path(link, now, again=True)
+
+    def _frame(self, link: Link, frame: Frame, now: float) -> None:
+        dialing = self._dialing[link.member.id]
+        match frame:
+            case Bye():
+                self._drop(link, "bye", now)
+                return
+            case Offer():
+                if link.direct is not None:
+                    self._lose(link, link.direct, "the other side dials again", now)
+                dialing.offered(frame, now)
+            case Answer():
+                dialing.answered(frame)
+            case NoDirect():
+                dialing.declined(frame, now)
+                link.direct_decided = True
+                return
+            case Ping():
+                self._tell_path(link, now)
+            case _:
+                pass
+        self._user.frame_arrived(link, frame, now)
+
+    # --- losing ---------------------------------------------------------------------------------------------
+
+    def _lose(self, link: Link, carrier: Carrier, reason: str, now: float) -> None:
+        """One carrier is gone; without any left, so is the peer."""
+        had = link.content
+        link.detach(carrier, close=carrier is link.relay)
+        if not link.carriers():
+            self._drop(link, reason, now)
+        elif had is not link.content:
+            self._user.link_moved(link, now)
+            self._tell_path(link, now)
+
+    def cut_off(self, link: Link, error: RemoteError, now: float) -> None:
+        """A peer broke the protocol: say so, and have nothing more to do with this run of it."""
+        message = f"{link.member.name} was cut off: {error}"
+        self._emit(Tell(Warned("W-CUT-OFF", message)))
+        link.signal(Bye(f"refused: {error}"[:120]))
+        link.pump(now)
+        self._drop(link, "refused", now)
+
+    def _drop(self, link: Link, reason: str, now: float) -> None:
+        relay = link.relay
+        for carrier in link.carriers():
+            link.detach(carrier, close=carrier is link.relay)
+        self._dialing.pop(link.member.id).stop()
+        del self._links[link.member.id]
+        self._user.link_closed(link)
+        self._emit(Tell(PeerLeft(link.member.short, link.member.name, reason)))
+        if reason == "silent" and relay is not None and isinstance(relay.key, bytes):
+            # still in the room as far as the server knows: it may wake up
+            self._greeting.broken(relay.key, now)
+
+    def leave(self, now: float) -> None:
+        """Say goodbye to everyone, after what is still queued for them."""
+        self._left = True
+        for link in self.links():
+            link.pump(now)
+            for carrier in link.carriers():
+                carrier.out.push(Lane.CONTROL, encode(Bye("left")))
+            link.pump(now)
+            for carrier in link.carriers():
+                self._emit(carrier.closing(drain=True))
+
+    # --- time ---------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Whatever time asks for: pings, silence, giving up, dialling."""
+        if self._left:
+            return
+        self._greeting.tick(now)
+        for link in self.links():
+            self._watch(link, now)
+        for peer, dialing in list(self._dialing.items()):
+            if dialing.tick(now):
+                self._links[peer].direct_decided = True
+
+    def _watch(self, link: Link, now: float) -> None:
+        silence = now - link.heard
+        doubted = link.doubted_until is not None and now >= link.doubted_until
+        if silence >= DEAD_AFTER or doubted:
+            self._drop(link, "left" if doubted else "silent", now)
+            return
+        direct = link.direct
+        if direct is not None and link.relay is not None and now - direct.heard >= SILENT_AFTER:
+            self._direct_broken(link, "nothing came through it any more", now)
+            return
+        if silence >= SILENT_AFTER and not link.told_silent:
+            link.told_silent = True
+            self._emit(Tell(PeerSilent(link.member.short, link.member.name, round(silence, 1))))
+        if now >= link.next_ping:
+            link.next_ping = now + PING_EVERY
+            carrier = link.direct or link.relay
+            if carrier is not None:
+                carrier.ping(now, self._summary())
+
+    def pump(self, now: float) -> None:
+        """Send what may be sent."""
+        for link in self._links.values():
+            link.pump(now)
+
+    def next_deadline(self) -> float | None:
+        """When `tick` has something to do."""
+        moments = [self._greeting.next_deadline()]
+        moments += [link.next_deadline() for link in self._links.values()]
+        moments += [dialing.next_deadline() for dialing in self._dialing.values()]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _tell_path(self, link: Link, now: float, *, again: bool = False) -> None:
+        carrier = link.content
+        if carrier is None or (link.told_path == carrier.path and not again):
+            return
+        link.told_path = carrier.path
+        rtt = None if carrier.rtt is None else round(carrier.rtt * 1000, 2)
+        took = (now - link.since) * 1000
+        member = link.member
+        self._emit(Tell(PeerPath(member.short, member.name, carrier.path, rtt, round(took, 1))))

@@ -1,0 +1,331 @@
+"""What can happen: everything the core is ever told.
+
+Names are in the past tense.  The edge makes these from sockets, files, the clock and people; the
+simulator makes them from a seed.  What the core answers with is in `actions.py`.
+"""
+
+from dataclasses import dataclass
+
+from peer.core.ids import Attempt, DeviceKey, DocId, PeerId
+
+__all__ = [
+    "AnswerMade",
+    "BlobLoaded",
+    "DirectBroken",
+    "DirectLossyArrived",
+    "DirectOpened",
+    "DirectPieceArrived",
+    "DisplacedChanged",
+    "DocumentEdited",
+    "Event",
+    "FileEvent",
+    "FileMissing",
+    "FileMoved",
+    "FileRemoved",
+    "FileReplaced",
+    "FileSeen",
+    "FileTrouble",
+    "LeaveRequested",
+    "MemberJoined",
+    "MemberLeft",
+    "OfferMade",
+    "PresenceSet",
+    "RelayPieceArrived",
+    "ReplaceRefused",
+    "ScanFinished",
+    "SealBroken",
+    "Sealed",
+    "ServerEntered",
+    "ServerLost",
+    "Stamp",
+    "Tick",
+]
+
+
+# --- the signaling server -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEntered:
+    """We are in the room; *members* are the addresses of those who were there before us."""
+
+    address: bytes
+    members: tuple[bytes, ...]
+    motd: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLost:
+    """The connection to the server ended; every relayed link ended with it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberJoined:
+    """Someone entered the room after us."""
+
+    address: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MemberLeft:
+    """An address is no longer in the room."""
+
+    address: bytes
+
+
+# --- sealed links (TLS inside relayed frames) -----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The TLS handshake with *address* is done; it proved to hold *device*.
+
+    *binding* is keying material exported from this very connection (RFC 8446 §7.5): the same on both
+    sides, and different if somebody sits in the middle.
+    """
+
+    address: bytes
+    device: DeviceKey
+    binding: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SealBroken:
+    """The sealed link to *address* cannot go on."""
+
+    address: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RelayPieceArrived:
+    """One piece, decrypted and whole, came through the relay."""
+
+    address: bytes
+    data: bytes
+
+
+# --- direct paths (WebRTC data channels) ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OfferMade:
+    """Our session description for a direct path is ready to be sent."""
+
+    attempt: Attempt
+    sdp: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerMade:
+    """Our answer to the other side's description is ready to be sent."""
+
+    attempt: Attempt
+    sdp: str
+
+
+@dataclass(frozen=True, slots=True)
+class DirectOpened:
+    """Both data channels are open; *path* is `lan`, `direct` or `turn`, *address* is for people."""
+
+    attempt: Attempt
+    path: str
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectBroken:
+    """The direct path failed to open, or closed."""
+
+    attempt: Attempt
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DirectPieceArrived:
+    """One message came over the ordered channel `edits`."""
+
+    attempt: Attempt
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DirectLossyArrived:
+    """One message came over the lossy channel `presence`."""
+
+    attempt: Attempt
+    data: bytes
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What the file system says about a file without reading it."""
+
+    inode: int
+    mtime_ns: int
+    size: int
+    mode: int
+    """Permission bits only."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSeen:
+    """A shareable file is there with this content: found by a scan, a watch, or because we asked.
+
+    *content* is `None` when the file is larger than `files.BLOB_LIMIT` and was not read.
+    """
+
+    path: str
+    content: bytes | None
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class FileMissing:
+    """There is no such file (any more)."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScanFinished:
+    """Every file that the first scan found has been reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileReplaced:
+    """A `ReplaceFile` was carried out.
+
+    *displaced* is the content that our new one took the place of, read after the exchange: if a
+    save slipped in between our last look and the exchange, it is this.  `None`: there was no file.
+    """
+
+    path: str
+    stamp: Stamp
+    displaced: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class DisplacedChanged:
+    """A writer that still held the displaced file open wrote into it; this is what it holds now."""
+
+    path: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceRefused:
+    """A change to the disk was not carried out because the disk holds something else than expected.
+
+    *content* and *stamp* are `None` when there is no file, content alone when it is too large.
+    """
+
+    path: str
+    content: bytes | None
+    stamp: Stamp | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileRemoved:
+    """A `RemoveFile` was carried out."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileMoved:
+    """A `MoveFile` was carried out."""
+
+    old: str
+    new: str
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class FileTrouble:
+    """The disk would not let us read or write *path*; *reason* is for people."""
+
+    path: str
+    reason: str
+
+
+FileEvent = (
+    FileSeen
+    | FileMissing
+    | ScanFinished
+    | FileReplaced
+    | DisplacedChanged
+    | ReplaceRefused
+    | FileRemoved
+    | FileMoved
+    | FileTrouble
+)
+
+
+# --- storage, people and the clock ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BlobLoaded:
+    """A blob that a peer asked for was read from the store (`None`: it is not there)."""
+
+    peer: PeerId
+    digest: bytes
+    offset: int
+    total: int
+    data: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentEdited:
+    """An application changed this document through the public API."""
+
+    doc: DocId
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceSet:
+    """What this side wants others to know about it now; `None` leaves a field as it is."""
+
+    path: str | None = None
+    cursor: tuple[int, int] | None = None
+    typing: bool | None = None
+    idle: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveRequested:
+    """The person wants to go: say goodbye, then stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing happened but time; sent when `next_deadline()` has come."""
+
+
+Event = (
+    ServerEntered
+    | ServerLost
+    | MemberJoined
+    | MemberLeft
+    | Sealed
+    | SealBroken
+    | RelayPieceArrived
+    | OfferMade
+    | AnswerMade
+    | DirectOpened
+    | DirectBroken
+    | DirectPieceArrived
+    | DirectLossyArrived
+    | FileEvent
+    | BlobLoaded
+    | DocumentEdited
+    | PresenceSet
+    | LeaveRequested
+    | Tick
+)

@@ -1,0 +1,223 @@
+"""From an address in the room to a member we know: the sealed link and the first frame on it.
+
+    KNOWN --sealed--> PROVING --proof checked--> GREETING --hello checked--> handed over as a link
+    any --broken or too slow--> LOST --later--> KNOWN
+
+The side with the smaller address starts TLS (and starts again when it broke).  TLS proves device keys to
+anyone, so each side first proves that it holds the session's secret, bound to this TLS connection: only
+then is it told who we are.  Nothing it says is believed before its certificate chain fits the device key.
+"""
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from peer.core.actions import Action, CloseSeal, OpenSeal, Tell
+from peer.core.carrier import Lane
+from peer.core.certificates import verify_chain
+from peer.core.frames import PROTOCOL, Bye, Frame, Hello, Proof, encode
+from peer.core.ids import DeviceKey, PeerId, peer_id
+from peer.core.link import Carrier, Member
+from peer.core.notices import Warned
+from peer.errors import Refused, RemoteError
+
+__all__ = ["GREETING_TIMEOUT", "SEAL_DELAYS", "Greeting", "Setup"]
+
+GREETING_TIMEOUT: Final = 10.0
+"""Seconds from the first TLS byte to the checked hello: a few round trips, generously."""
+SEAL_DELAYS: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Waits before TLS is tried again with someone who is still in the room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Who we are in this session; fixed for one run of the program.
+
+    Attributes:
+        me: our peer id.
+        session: public key of the session's owner.
+        chain: our certificates, the owner's first.
+        client: CRDT client id of every edit that this run makes.
+        link_key: 32 bytes derived from the session's secret, for the proof that we hold it.
+        host: equal for peers on one machine (the same kernel and network), random otherwise.
+        policy: `auto`, `direct` (no content through the relay) or `relay` (no direct path).
+        unix_offset: what to add to `now` to get seconds since 1970.
+    """
+
+    me: PeerId
+    session: bytes
+    chain: tuple[bytes, ...]
+    role: str
+    name: str
+    client: int
+    link_key: bytes
+    host: bytes
+    version: str
+    policy: str
+    unix_offset: float
+
+
+@dataclass(slots=True)
+class _Approach:
+    initiator: bool
+    device: DeviceKey | None = None
+    binding: bytes = b""
+    proved: bool = False
+    carrier: Carrier | None = None
+    deadline: float | None = None
+    retry_at: float | None = None
+    failures: int = 0
+
+
+class Greeting:
+    """Everyone in the room who is not a link yet."""
+
+    def __init__(self, setup: Setup, emit: Callable[[Action], None]) -> None:
+        self._setup = setup
+        self._emit = emit
+        self._address = b""
+        self._approaches: dict[bytes, _Approach] = {}
+
+    def entered(self, address: bytes, members: tuple[bytes, ...], now: float) -> None:
+        """We are in the room under *address*, with *members*."""
+        self._address = address
+        self._approaches.clear()
+        for member in members:
+            self.joined(member, now)
+
+    def joined(self, address: bytes, now: float) -> None:
+        """Somebody is in the room: start, or wait for them to."""
+        if address == self._address:
+            return
+        approach = self._approaches[address] = _Approach(initiator=self._address < address)
+        if approach.initiator:
+            self._open(address, approach, now)
+
+    def left(self, address: bytes) -> None:
+        """Somebody left before we knew them."""
+        if self._approaches.pop(address, None) is not None:
+            self._emit(CloseSeal(address))
+
+    def server_lost(self) -> None:
+        """The room is gone, and all addresses with it."""
+        for address in self._approaches:
+            self._emit(CloseSeal(address))
+        self._approaches.clear()
+
+    def sealed(self, address: bytes, device: DeviceKey, binding: bytes, now: float) -> None:
+        """TLS stands: prove that we hold the session's secret, over a carrier that is not trusted yet."""
+        approach = self._approaches.setdefault(address, _Approach(self._address < address))
+        approach.device = device
+        approach.binding = binding
+        approach.proved = False
+        approach.carrier = Carrier(address, now, "relay")
+        approach.deadline = now + GREETING_TIMEOUT
+        self._say(approach.carrier, Proof(self._mac(binding, initiator=approach.initiator)))
+
+    def _mac(self, binding: bytes, *, initiator: bool) -> bytes:
+        # the role is part of it, so that a proof cannot be reflected
+        role = b"initiator" if initiator else b"responder"
+        return hmac.digest(self._setup.link_key, b"weft/1 proof " + role + b"\x00" + binding, "sha256")
+
+    def _hello(self) -> Hello:
+        setup = self._setup
+        return Hello(
+            PROTOCOL,
+            setup.me[32:],
+            list(setup.chain),
+            setup.name,
+            setup.host,
+            setup.client,
+            setup.version,
+            setup.policy,
+        )
+
+    def _say(self, carrier: Carrier, frame: Frame) -> None:
+        carrier.out.push(Lane.CONTROL, encode(frame))
+        for order in carrier.orders():
+            self._emit(order)
+
+    def piece(self, address: bytes, piece: bytes, now: float) -> tuple[Member, Carrier] | None:
+        """Take a piece from someone unknown; return them once they are known.
+
+        Raises:
+            RemoteError: what they sent, or who they are, is not acceptable; they are cut off already.
+        """
+        approach = self._approaches.get(address)
+        if approach is None or approach.carrier is None or approach.device is None:
+            return None
+        try:
+            arrived = approach.carrier.receive(piece, now)
+            if arrived is None:
+                return None
+            if not approach.proved:
+                self._check_proof(approach, arrived[1])
+                self._say(approach.carrier, self._hello())
+                return None
+            member = self._check_hello(arrived[1], approach.device, now)
+        except RemoteError as error:
+            if approach.proved:
+                self._say(approach.carrier, Bye(f"refused: {error}"[:120]))
+            self.broken(address, now)
+            raise
+        del self._approaches[address]
+        return member, approach.carrier
+
+    def _check_proof(self, approach: _Approach, frame: Frame) -> None:
+        expected = self._mac(approach.binding, initiator=not approach.initiator)
+        if not isinstance(frame, Proof) or not hmac.compare_digest(frame.mac, expected):
+            raise Refused("someone in the room does not hold the session's secret, or the server meddles")
+        approach.proved = True
+
+    def _check_hello(self, frame: Frame, device: DeviceKey, now: float) -> Member:
+        if isinstance(frame, Bye):
+            raise Refused(f"the other side will not talk to us: {frame.reason}")
+        if not isinstance(frame, Hello):
+            raise Refused("the other side spoke before it said who it is")
+        setup = self._setup
+        if frame.protocol < PROTOCOL:
+            raise Refused(f"{frame.name} runs an older Weft ({frame.version}); it must be updated there")
+        unix = now + setup.unix_offset
+        role = verify_chain([bytes(c) for c in frame.chain], setup.session, device, unix)
+        them = peer_id(device, frame.instance)
+        if them == setup.me:
+            raise Refused("the server showed us our own face")
+        return Member(them, frame.name, role.word, frame.client, frame.host, frame.path_policy)
+
+    def broken(self, address: bytes, now: float) -> None:
+        """The sealed link failed, or was closed by us: try again later if it is ours to start."""
+        approach = self._approaches.get(address)
+        if approach is None:
+            approach = self._approaches[address] = _Approach(initiator=self._address < address)
+        approach.carrier = approach.device = approach.deadline = None
+        self._emit(CloseSeal(address))
+        if approach.initiator:
+            delay = SEAL_DELAYS[min(approach.failures, len(SEAL_DELAYS) - 1)]
+            approach.failures += 1
+            approach.retry_at = now + delay
+
+    def tick(self, now: float) -> None:
+        """Start again with those who broke, give up those who take too long."""
+        for address, approach in list(self._approaches.items()):
+            if approach.deadline is not None and now >= approach.deadline:
+                message = "someone in the room did not say who they are within 10 seconds"
+                self._emit(Tell(Warned("W-GREETING", message)))
+                self.broken(address, now)
+            if approach.retry_at is not None and now >= approach.retry_at:
+                approach.retry_at = None
+                self._open(address, approach, now)
+
+    def _open(self, address: bytes, approach: _Approach, now: float) -> None:
+        approach.deadline = now + GREETING_TIMEOUT
+        self._emit(OpenSeal(address, initiator=True))
+
+    def next_deadline(self) -> float | None:
+        """When `tick` has something to do."""
+        moments = [
+            moment
+            for approach in self._approaches.values()
+            for moment in (approach.deadline, approach.retry_at)
+            if moment is not None
+        ]
+        return min(moments, default=None)

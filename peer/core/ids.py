@@ -1,0 +1,39 @@
+"""The names things have: small byte strings, told apart by type.
+
+A `PeerId` is a device key followed by the id of one run of the program, because two folders on one
+machine share a device key and are still two peers.
+"""
+
+from typing import Final, NewType
+
+__all__ = ["INDEX", "Attempt", "DeviceKey", "DocId", "PeerId", "device_of", "is_doc_id", "peer_id"]
+
+DeviceKey = NewType("DeviceKey", bytes)
+"""Raw Ed25519 public key of one installation, 32 bytes."""
+
+PeerId = NewType("PeerId", bytes)
+"""Device key (32 bytes) and instance (8 random bytes, new at every start)."""
+
+DocId = NewType("DocId", bytes)
+"""Eight random bytes that name one document for as long as the session lives."""
+
+Attempt = NewType("Attempt", int)
+"""Our own number for one try at a direct path; never sent."""
+
+INDEX: Final = DocId(bytes(8))
+"""The document that lists all others."""
+
+
+def peer_id(device: DeviceKey, instance: bytes) -> PeerId:
+    """Join the two halves of a peer's name."""
+    return PeerId(device + instance)
+
+
+def device_of(peer: PeerId) -> DeviceKey:
+    """The device half of a peer's name."""
+    return DeviceKey(peer[:32])
+
+
+def is_doc_id(value: bytes) -> bool:
+    """Whether *value* can name a document."""
+    return len(value) == 8

@@ -1,0 +1,271 @@
+"""What changed between two texts, as few and as meaningful pieces as a bounded time allows.
+
+Common ends are cut off first.  What is left is compared by lines, split at lines that occur once in
+both texts when it is large; what changed is compared by words; and a changed word keeps its common
+ends.  It stops at words on purpose: matching single letters of two different words finds crumbs,
+and an insertion that others made meanwhile would land between such crumbs, in the middle of a word.
+"""
+
+import re
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rapidfuzz.distance import Indel
+
+from peer.core.edits import Edit
+
+__all__ = ["Hunk", "diff", "hunks"]
+
+CELLS_LIMIT: Final = 1 << 24
+"""Largest product of two lengths compared exactly: 2 MiB of bits and some 20 ms at this size."""
+
+WORDS_LIMIT: Final = 1 << 16
+"""Most letters of a changed hunk that are cut into words; a larger one is replaced as a whole."""
+
+SLIDE_LIMIT: Final = 256
+"""Letters that a hunk is moved at most to find a better place for it; some lines."""
+
+_OPENING: Final = frozenset("([{<«‹„“‘「『（【《#@$")
+_CLOSING: Final = frozenset(")]}>»›”’」』）】》.,;:!?。、，")
+
+_EXTEND: Final = (
+    "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0900-\u0903\u093a-\u094f"
+    "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u1ab0-\u1aff\u1dc0-\u1dff\u200d\u20d0-\u20ff\u3099\u309a"
+    "\ufe00-\ufe0f\ufe20-\ufe2f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\U000e0100-\U000e01ef"
+)
+"""Code points that a reader sees as part of the one before them."""
+
+_IDEOGRAPHS: Final = "\u2e80-\u9fff\ua000-\ua4cf\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+"""Letters of scripts that write no spaces: each is a word of its own."""
+
+_CLUSTER: Final = f"(?:\r\n|[\U0001f1e6-\U0001f1ff]{{2}}|.(?:[{_EXTEND}]|(?<=\u200d).)*)"
+_WORDS: Final = re.compile(f"(?:[^\\W{_IDEOGRAPHS}]|(?<=\\w)[{_EXTEND}])+|{_CLUSTER}", re.DOTALL)
+_JOINED: Final = re.compile(f"[{_EXTEND}]")
+
+
+@dataclass(frozen=True, slots=True)
+class Hunk:
+    """The letters from *start* to *end* of the old text became *inserted*."""
+
+    start: int
+    end: int
+    inserted: str
+
+
+def diff(old: str, new: str) -> list[Edit]:
+    """Edits, from the front to the back, that turn *old* into *new*; none when they are equal."""
+    edits: list[Edit] = []
+    shift = 0
+    for hunk in hunks(old, new):
+        edits.append(Edit(hunk.start + shift, hunk.end - hunk.start, hunk.inserted))
+        shift += len(hunk.inserted) - (hunk.end - hunk.start)
+    return edits
+
+
+def hunks(old: str, new: str) -> list[Hunk]:
+    """What changed, in positions of *old*, from the front to the back; no two of them touch."""
+    if old == new:
+        return []
+    front = _whole(old, new, common_prefix(old, new))
+    back = common_suffix(old, new, min(len(old), len(new)) - front)
+    middle = _compare_lines(old[front : len(old) - back], new[front : len(new) - back])
+    return _settled(old, _joined(Hunk(h.start + front, h.end + front, h.inserted) for h in middle))
+
+
+def common_prefix(one: str, two: str) -> int:
+    """How many letters both begin with; halving with slices compares at the speed of memory."""
+    low, high = 0, min(len(one), len(two))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == two[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def common_suffix(one: str, two: str, limit: int) -> int:
+    """How many letters both end with, at most *limit*."""
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[len(one) - middle : len(one) - low] == two[len(two) - middle : len(two) - low]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _whole(old: str, new: str, front: int) -> int:
+    """Step back to where neither text is cut inside what a reader sees as one letter."""
+    while _cuts(old, front) or _cuts(new, front):
+        front -= 1
+    return front
+
+
+def _cuts(text: str, at: int) -> bool:
+    if not 0 < at < len(text):
+        return False
+    return text[at - 1 : at + 1] == "\r\n" or _JOINED.match(text, at) is not None
+
+
+def _compare_lines(old: str, new: str) -> Iterator[Hunk]:
+    if not old or not new:
+        yield Hunk(0, len(old), new)
+        return
+    old_lines, new_lines = old.splitlines(keepends=True), new.splitlines(keepends=True)
+    old_at, new_at = _offsets(old_lines), _offsets(new_lines)
+    for a, b, c, d in _changed(old_lines, new_lines):
+        yield from _compare_words(old, new, old_at[a], old_at[b], new_at[c], new_at[d])
+
+
+def _compare_words(old: str, new: str, a: int, b: int, c: int, d: int) -> Iterator[Hunk]:
+    """Compare `old[a:b]` with `new[c:d]` word by word."""
+    if (b - a) + (d - c) > WORDS_LIMIT or a == b or c == d:
+        yield _tight(old, new, a, b, c, d)
+        return
+    old_words, new_words = _WORDS.findall(old, a, b), _WORDS.findall(new, c, d)
+    old_at, new_at = _offsets(old_words), _offsets(new_words)
+    for i, j, k, m in _changed(old_words, new_words):
+        yield _tight(old, new, a + old_at[i], a + old_at[j], c + new_at[k], c + new_at[m])
+
+
+def _tight(old: str, new: str, a: int, b: int, c: int, d: int) -> Hunk:
+    """One replacement, without the ends that both sides share."""
+    gone, come = old[a:b], new[c:d]
+    front = _whole(gone, come, common_prefix(gone, come))
+    back = common_suffix(gone, come, min(len(gone), len(come)) - front)
+    while back and (_cuts(gone, len(gone) - back) or _cuts(come, len(come) - back)):
+        back -= 1
+    return Hunk(a + front, b - back, come[front : len(come) - back])
+
+
+def _changed(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int, int, int]]:
+    """Ranges of the two sequences that differ, from the front to the back."""
+    names: dict[str, int] = {}
+    left = [names.setdefault(item, len(names)) for item in old]
+    right = [names.setdefault(item, len(names)) for item in new]
+    if len(left) * len(right) <= CELLS_LIMIT:
+        yield from _exactly(left, right, 0, 0)
+        return
+    i = k = 0
+    for j, m in [*_anchors(left, right), (len(left), len(right))]:
+        yield from _exactly(left[i:j], right[k:m], i, k)
+        i, k = j, m
+
+
+def _exactly(
+    left: Sequence[Hashable], right: Sequence[Hashable], i: int, k: int
+) -> Iterator[tuple[int, int, int, int]]:
+    if len(left) * len(right) > CELLS_LIMIT:
+        yield i, i + len(left), k, k + len(right)
+        return
+    # Indel knows no replacements: it tells a deletion and an insertion at one place apart.
+    a = c = 0
+    for step in Indel.opcodes(left, right):
+        if step.tag == "equal":
+            if a < step.src_start or c < step.dest_start:
+                yield i + a, i + step.src_start, k + c, k + step.dest_start
+            a, c = step.src_end, step.dest_end
+    if a < len(left) or c < len(right):
+        yield i + a, i + len(left), k + c, k + len(right)
+
+
+def _anchors(left: Sequence[int], right: Sequence[int]) -> list[tuple[int, int]]:
+    """The longest run of pairs, in order on both sides, of items that occur once on each."""
+    once_left = {item for item, count in Counter(left).items() if count == 1}
+    once_right = {item for item, count in Counter(right).items() if count == 1}
+    place = {item: index for index, item in enumerate(right) if item in once_right}
+    pairs = [(index, place[item]) for index, item in enumerate(left) if item in once_left and item in place]
+    return _rising(pairs)
+
+
+def _rising(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The longest chain of pairs whose second members rise (patience sorting)."""
+    tops: list[int] = []
+    ends: list[int] = []
+    before: list[int] = []
+    for index, (_, value) in enumerate(pairs):
+        pile = bisect_left(tops, value)
+        before.append(ends[pile - 1] if pile else -1)
+        if pile == len(tops):
+            tops.append(value)
+            ends.append(index)
+        else:
+            tops[pile], ends[pile] = value, index
+    chain: list[tuple[int, int]] = []
+    at = ends[-1] if ends else -1
+    while at >= 0:
+        chain.append(pairs[at])
+        at = before[at]
+    return chain[::-1]
+
+
+def _settled(old: str, found: list[Hunk]) -> list[Hunk]:
+    """Slide what can slide to where a reader would say that it begins.
+
+    Where "<b>" was put before "<a>", "b><" after the first letter is as good a difference; but if
+    somebody else deletes "<a>" meanwhile, only the first leaves what was meant.
+    """
+    out: list[Hunk] = []
+    for index, hunk in enumerate(found):
+        first = out[-1].end + 1 if out else 0
+        last = found[index + 1].start - 1 if index + 1 < len(found) else len(old)
+        out.append(_slid(old, hunk, first, last) if hunk.start == hunk.end or not hunk.inserted else hunk)
+    return out
+
+
+def _slid(old: str, hunk: Hunk, first: int, last: int) -> Hunk:
+    text = hunk.inserted or old[hunk.start : hunk.end]
+    begin, size = hunk.start, len(text)
+    first, last = max(first, begin - SLIDE_LIMIT), min(last, hunk.end + SLIDE_LIMIT)
+    # While sliding over a stretch, the letters that leave on one side come in on the other.
+    left = 0
+    while begin - left > first and old[begin - left - 1] == text[size - 1 - left % size]:
+        left += 1
+    right = 0
+    while hunk.end + right < last and old[hunk.end + right] == text[right % size]:
+        right += 1
+    if not left and not right:
+        return hunk
+    around = old[max(0, begin - left - 1) : begin] + text + old[hunk.end : hunk.end + right + 1]
+    middle = min(begin, left + 1)
+    moves = sorted(range(-left, right + 1), key=abs)
+    best = max(moves, key=lambda by: _ease(around, middle + by) + _ease(around, middle + by + size))
+    moved = around[middle + best : middle + best + size] if hunk.inserted else ""
+    return Hunk(begin + best, hunk.end + best, moved)
+
+
+def _ease(text: str, at: int) -> int:
+    """How natural it is that something begins or ends before the letter at *at*."""
+    if not 0 < at < len(text):
+        return 5
+    before, after = text[at - 1], text[at]
+    if _cuts(text, at):
+        return -9
+    if before == "\n":
+        return 5
+    if after == "\n" or before.isspace() or after.isspace():
+        return 4
+    return 1 + 2 * (before in _CLOSING) + 2 * (after in _OPENING) - 2 * (before in _OPENING or after in _CLOSING) - (before.isalnum() and after.isalnum())
+
+
+def _offsets(parts: Sequence[str]) -> list[int]:
+    at = [0]
+    for part in parts:
+        at.append(at[-1] + len(part))
+    return at
+
+
+def _joined(pieces: Iterator[Hunk]) -> list[Hunk]:
+    """Make one hunk of those that touch."""
+    out: list[Hunk] = []
+    for hunk in pieces:
+        if out and out[-1].end == hunk.start:
+            hunk = Hunk(out[-1].start, hunk.end, out.pop().inserted + hunk.inserted)
+        if hunk.start != hunk.end or hunk.inserted:
+            out.append(hunk)
+    return out

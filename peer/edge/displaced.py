@@ -1,0 +1,177 @@
+"""Files that lost their place to a newer one and may still be written to.
+
+An editor that opened a file before we replaced it goes on writing into the displaced one, which no
+longer has a name outside `.weft`.  So each is looked at again a moment later, and, while some
+program holds it open for writing, for a minute more.  Linux can tell whether one does: a read lease
+is granted only on a file that nobody has open for writing (fcntl(2), F_SETLEASE).
+"""
+
+import fcntl
+import heapq
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+
+from peer.core.events import DisplacedChanged, FileEvent, FileTrouble
+from peer.edge.safe_paths import Found, Key, Root, key_of, open_file, read_file
+from peer.edge.scratch import Scratch, Spot
+from peer.edge.trash import TRASH_DIRECTORY, Trash
+from peer.errors import StorageError
+
+__all__ = ["COPIES_LIMIT", "FIRST_LOOK_SECONDS", "HELD_LOOKS", "SECOND_LOOK_SECONDS", "Displaced"]
+
+FIRST_LOOK_SECONDS: Final = 0.25
+"""Longer than any editor takes between opening a file and closing it."""
+
+SECOND_LOOK_SECONDS: Final = 1.5
+"""For those that save over a slow disk; counted from the exchange, as the first."""
+
+_HELD_LOOK_SECONDS: Final = 2.0
+"""Between looks at a file that is held open for writing."""
+
+HELD_LOOKS: Final = 30
+"""After a minute the program is one that never closes the file; then people are told."""
+
+COPIES_LIMIT: Final = 4_096
+"""Displaced files that wait; above it the oldest is looked at for the last time at once."""
+
+
+@dataclass(order=True, slots=True)
+class _Copy:
+    due: float
+    number: int
+    path: str = field(compare=False)
+    spot: Spot = field(compare=False)
+    digest: bytes = field(compare=False)
+    key: Key = field(compare=False)
+    looks: int = field(compare=False, default=0)
+    keep: bool = field(compare=False, default=False)
+
+
+class Displaced:
+    """All displaced files of one folder; *clock* gives monotonic seconds."""
+
+    def __init__(
+        self,
+        root: Root,
+        scratch: Scratch,
+        trash: Trash,
+        limit: int,
+        clock: Callable[[], float],
+        emit: Callable[[FileEvent], None],
+    ) -> None:
+        self._root = root
+        self._scratch = scratch
+        self._trash = trash
+        self._limit = limit
+        self._clock = clock
+        self._emit = emit
+        self._count = 0
+        self._copies: list[_Copy] = []
+        self._latest: dict[str, _Copy] = {}
+
+    def add(self, path: str, spot: Spot, found: Found) -> None:
+        """Keep an eye on a file that was at *path*, whose content the core is being told."""
+        self._mark_earlier(path)
+        self._count += 1
+        digest = sha256(found.content or b"").digest()
+        due = self._clock() + FIRST_LOOK_SECONDS
+        copy = _Copy(due, self._count, path, spot, digest, key_of(found.status))
+        self._latest[path] = copy
+        heapq.heappush(self._copies, copy)
+        if len(self._copies) > COPIES_LIMIT:
+            self._look(heapq.heappop(self._copies), last=True)
+
+    def next_due(self) -> float | None:
+        """When `look` has something to do."""
+        return self._copies[0].due if self._copies else None
+
+    def look(self) -> None:
+        """Look at the files whose time has come."""
+        now = self._clock()
+        while self._copies and self._copies[0].due <= now:
+            self._look(heapq.heappop(self._copies), last=False)
+
+    def look_for_the_last_time(self) -> None:
+        """Look at all of them and let them go."""
+        while self._copies:
+            self._look(heapq.heappop(self._copies), last=True)
+
+    def _mark_earlier(self, path: str) -> None:
+        # The core asks for the next change of a file only after it was told of the last one.
+        earlier = self._latest.get(path)
+        if earlier is not None and earlier.spot.directory != TRASH_DIRECTORY:
+            earlier.spot = self._scratch.mark_seen(earlier.spot)
+
+    def _look(self, copy: _Copy, *, last: bool) -> None:
+        try:
+            with self._root.directory(copy.spot.directory) as directory:
+                # Asked before reading: whoever is still writing then is asked about again.
+                held = _is_held_for_writing(directory, copy.spot.name)
+                self._report(copy, read_file(directory, copy.spot.name, self._limit))
+        except FileNotFoundError:
+            self._forget(copy)
+        except (OSError, StorageError) as error:
+            self._forget(copy)
+            self._emit(FileTrouble(copy.path, f"the copy in {copy.spot.directory} is unreadable: {error}"))
+        else:
+            self._decide(copy, held, last)
+
+    def _report(self, copy: _Copy, found: Found) -> None:
+        if found.content is None:
+            if not copy.keep:
+                reason = f"a program wrote too much into an old copy of it; see {TRASH_DIRECTORY}"
+                self._emit(FileTrouble(copy.path, reason))
+            copy.keep = True
+            return
+        digest = sha256(found.content).digest()
+        if digest != copy.digest:
+            copy.digest = digest
+            self._emit(DisplacedChanged(copy.path, found.content))
+
+    def _decide(self, copy: _Copy, held: bool | None, last: bool) -> None:
+        copy.looks += 1
+        if last or held is False or (held is None and copy.looks > 1):
+            self._let_go(copy, held)
+        elif copy.looks > HELD_LOOKS:
+            reason = "a program holds an old copy of it open and writes there; save or open it again there"
+            self._emit(FileTrouble(copy.path, reason))
+            self._let_go(copy, held)
+        else:
+            patience = SECOND_LOOK_SECONDS - FIRST_LOOK_SECONDS if copy.looks == 1 else _HELD_LOOK_SECONDS
+            copy.due = self._clock() + patience
+            heapq.heappush(self._copies, copy)
+
+    def _let_go(self, copy: _Copy, held: bool | None) -> None:
+        self._forget(copy)
+        if copy.spot.directory == TRASH_DIRECTORY:
+            return
+        if not held and not copy.keep:
+            self._scratch.discard(copy.spot)
+            return
+        with suppress(OSError, StorageError), self._root.directory(copy.spot.directory) as directory:
+            self._trash.keep(directory, copy.spot.name, copy.path)
+
+    def _forget(self, copy: _Copy) -> None:
+        if self._latest.get(copy.path) is copy:
+            del self._latest[copy.path]
+
+
+def _is_held_for_writing(directory: int, name: str) -> bool | None:
+    """Whether some program has the file open for writing; `None` where nobody can tell."""
+    if not hasattr(fcntl, "F_SETLEASE"):
+        return None
+    with open_file(directory, name) as fd:
+        try:
+            # The default signal for a lease that somebody breaks would end the program.
+            fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return None
+        return False

@@ -1,0 +1,242 @@
+"""The ways into a session: a new one, an invitation, a folder that belongs to one already.
+
+Each ends in a `Plan` with an open store, whose session record is saved, or in an error that changed nothing.
+"""
+
+import getpass
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from peer.core.certificates import FOREVER, Role, issue, public_bytes
+from peer.core.invitation import Invitation, parse_invitation
+from peer.edge import registry
+from peer.edge.identity import Identity, load_identity
+from peer.edge.node import Plan
+from peer.edge.registry import SessionRecord
+from peer.edge.store import Store
+from peer.errors import UsageError
+
+__all__ = ["INVITATION_SECONDS", "Entry", "enter_again", "enter_by_link", "enter_new", "own_name"]
+
+INVITATION_SECONDS: Final = 365 * 24 * 3600
+"""A link works for a year; removing a member, not a date, is how access ends."""
+NAME_LIMIT: Final = 64
+"""Characters of a name: more would not fit a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A session about to run.
+
+    Attributes:
+        link: the invitation to give to others; empty when this side has none to give.
+        resumed: whether this side has been in it before.
+    """
+
+    plan: Plan
+    link: str
+    resumed: bool
+
+
+def own_name(name: str | None) -> str:
+    """What others see: *name*, or this machine's user.
+
+    Raises:
+        UsageError: it is empty, too long, or not printable.
+    """
+    if name is None:
+        try:
+            name = getpass.getuser()
+        except (OSError, KeyError):
+            name = "someone"
+    name = " ".join(name.split())
+    if not name or len(name) > NAME_LIMIT or not name.isprintable():
+        raise UsageError(f"a name has 1 to {NAME_LIMIT} printable characters")
+    return name
+
+
+def enter_new(folder: Path | None, *, server: str | None, name: str | None, policy: str) -> Entry:
+    """Start a session, or go on with the one that *folder* belongs to.
+
+    Raises:
+        UsageError: the folder is not there, or no server is known.
+        StorageError: the disk refuses.
+    """
+    identity = load_identity()
+    if folder is None:
+        record = _new_record(identity, own_name(name), server, None)
+        return Entry(Plan(identity, record, None, None, _only(record), policy), _link(record), resumed=False)
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder: name one that exists, or make it first")
+    replica = registry.find(folder)
+    if replica is not None:
+        return _resume(identity, replica, server=server, name=name, policy=policy)
+    return _begin(identity, folder, _new_record(identity, own_name(name), server, folder), policy)
+
+
+def enter_by_link(
+    link: str, folder: Path | None, *, server: str | None, name: str | None, policy: str
+) -> Entry:
+    """Join by invitation, or go on where this folder has been in that session before.
+
+    Raises:
+        UsageError: the invitation cannot be used, or the folder belongs to another session.
+        StorageError: the disk refuses.
+    """
+    invitation = parse_invitation(link)
+    invitation.check_date(time.time())
+    identity = load_identity()
+    record = _joined_record(identity, invitation, own_name(name), server, folder)
+    if folder is None:
+        return Entry(Plan(identity, record, None, None, _only(record), policy), _link(record), resumed=False)
+    replica = registry.find(folder, lost_ok=True) if folder.exists() else None
+    if replica is None:
+        return _begin(identity, folder, record, policy)
+    if replica.session != record.session.hex():
+        raise UsageError(
+            f"{folder} belongs to another session already: join into another folder, or remove "
+            f"{folder / '.weft'} if you are done with that one"
+        )
+    return _resume(identity, replica, server=server, name=name, policy=policy, link=invitation)
+
+
+def enter_again(folder: Path, *, server: str | None, name: str | None, policy: str) -> Entry:
+    """Go on with the session of a folder.
+
+    Raises:
+        UsageError: the folder belongs to none.
+        StorageError: the disk refuses.
+    """
+    inside = registry.enclosing(folder)
+    replica = registry.find(inside or folder)
+    if replica is None:
+        raise UsageError(
+            f"{folder} belongs to no session on this machine: give the link that `weft share` printed, "
+            f"or share it with `weft share {folder}`"
+        )
+    return _resume(load_identity(), replica, server=server, name=name, policy=policy)
+
+
+# --- records ------------------------------------------------------------------------------------------
+
+
+def _new_record(
+    identity: Identity, name: str, server: str | None, folder: Path | None
+) -> SessionRecord:
+    owner_seed = os.urandom(32)
+    owner = Ed25519PrivateKey.from_private_bytes(owner_seed)
+    session = public_bytes(owner)
+    mine = issue(
+        owner, session=session, subject=identity.device, role=Role.OWNER, until=FOREVER, may_invite=True
+    )
+    secret = os.urandom(32)
+    invitation = Invitation.make(
+        owner,
+        (),
+        secret=secret,
+        session=session,
+        role=Role.EDITOR,
+        until=int(time.time()) + INVITATION_SECONDS,
+        key_seed=os.urandom(32),
+    )
+    return SessionRecord(
+        session=session,
+        secret=secret,
+        chain=(mine,),
+        role=Role.OWNER.word,
+        name=name,
+        servers=_servers(server, ()),
+        created_unix=time.time(),
+        folder="" if folder is None else str(folder.resolve()),
+        invite_seed=invitation.key_seed,
+        invite_chain=invitation.chain,
+        owner_seed=owner_seed,
+    )
+
+
+def _joined_record(
+    identity: Identity, invitation: Invitation, name: str, server: str | None, folder: Path | None
+) -> SessionRecord:
+    return SessionRecord(
+        session=invitation.session,
+        secret=invitation.secret,
+        chain=invitation.certify(identity.device),
+        role=invitation.role.word,
+        name=name,
+        servers=_servers(server, invitation.servers),
+        created_unix=time.time(),
+        folder="" if folder is None else str(folder.resolve()),
+        invite_seed=invitation.key_seed,
+        invite_chain=invitation.chain,
+    )
+
+
+def _servers(server: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
+    servers = known if server is None else (server, *(other for other in known if other != server))
+    if not servers:
+        raise UsageError(
+            "no server is known where you could meet: start one with `weft serve`, and name it with "
+            "--server http://HOST:8787"
+        )
+    return servers[:3]
+
+
+def _only(record: SessionRecord) -> str:
+    return record.servers[0]
+
+
+def _link(record: SessionRecord) -> str:
+    if record.invite_seed is None:
+        return ""
+    return Invitation(record.secret, record.invite_seed, record.invite_chain, record.servers).to_uri()
+
+
+# --- stores -------------------------------------------------------------------------------------------
+
+
+def _begin(identity: Identity, folder: Path, record: SessionRecord, policy: str) -> Entry:
+    store = Store.open(registry.create(folder, record.session).database)
+    try:
+        registry.save_record(store, record)
+    except BaseException:
+        store.close()
+        raise
+    plan = Plan(identity, record, store, folder.resolve(), _only(record), policy)
+    return Entry(plan, _link(record), resumed=False)
+
+
+def _resume(
+    identity: Identity,
+    replica: registry.Replica,
+    *,
+    server: str | None,
+    name: str | None,
+    policy: str,
+    link: Invitation | None = None,
+) -> Entry:
+    store = Store.open(replica.database)
+    try:
+        record = registry.load_record(store)
+        if record is None:
+            raise UsageError(
+                f"{replica.folder} was never finished being set up: remove {replica.folder / '.weft'} "
+                "and share or join it again"
+            )
+        known = record.servers if link is None else (*link.servers, *record.servers)
+        record = msgspec.structs.replace(
+            record,
+            servers=_servers(server, tuple(dict.fromkeys(known))),
+            name=record.name if name is None else own_name(name),
+        )
+        registry.save_record(store, record)
+    except BaseException:
+        store.close()
+        raise
+    plan = Plan(identity, record, store, replica.folder, _only(record), policy)
+    return Entry(plan, _link(record), resumed=True)

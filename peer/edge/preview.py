@@ -1,0 +1,73 @@
+"""Before joining into a folder that holds files: what would differ, found out without touching it."""
+
+import asyncio
+from pathlib import Path
+
+from peer.core.notices import Notice, SyncDone
+from peer.edge import registry
+from peer.edge.entry import enter_by_link
+from peer.edge.node import Node
+from peer.edge.scan import shareable_files
+from peer.edge.texts import Texts
+from peer.errors import ServerUnreachable, WouldOverwrite
+
+__all__ = ["PREVIEW_SECONDS", "check_empty"]
+
+PREVIEW_SECONDS = 10.0
+"""For the session's files to arrive, so that a folder can be compared with them."""
+LISTED = 50
+"""Files named; with more, the rest are counted."""
+
+
+async def check_empty(link: str, folder: Path, *, server: str | None, name: str | None) -> None:
+    """Make sure that joining into *folder* mixes with nothing that is there.
+
+    A folder that is absent, empty, in this session already, or holds nothing but the session's own files is fine.
+
+    Raises:
+        WouldOverwrite: it holds something else; the error lists what differs.
+        UsageError: the link cannot be used.
+    """
+    if not folder.exists() or registry.find(folder, lost_ok=True) is not None:
+        return
+    local = await asyncio.to_thread(shareable_files, folder)
+    if not local:
+        return
+    theirs = await _session_files(link, server=server, name=name)
+    differing = _differences(local, theirs)
+    if differing:
+        raise WouldOverwrite(f"{folder} has files of its own ({len(local)}); nothing was changed", differing)
+
+
+async def _session_files(link: str, *, server: str | None, name: str | None) -> dict[str, bytes] | None:
+    """The session's texts and blob digests by path, or `None` if nobody showed them in time."""
+    done = asyncio.Event()
+
+    def tell(notice: Notice) -> None:
+        if isinstance(notice, SyncDone):
+            done.set()
+
+    entry = enter_by_link(link, None, server=server, name=name, policy="relay")
+    node = Node(entry.plan, tell)
+    try:
+        await node.start(wait_for_server=True)
+        await asyncio.wait_for(done.wait(), PREVIEW_SECONDS)
+        return Texts(node.documents).contents()
+    except (TimeoutError, ServerUnreachable):
+        return None
+    finally:
+        await node.close()
+
+
+def _differences(local: dict[str, bytes], theirs: dict[str, bytes] | None) -> list[str]:
+    if theirs is None:
+        return [f"{path}: only here, as far as we know (nobody of the session answered)" for path in sorted(local)]
+    lines = []
+    for path in sorted(local.keys() | theirs.keys()):
+        if path not in theirs:
+            lines.append(f"{path}: only here")
+        elif path in local and local[path] != theirs[path]:
+            lines.append(f"{path}: differs")
+    if len(lines) > LISTED:
+        lines[LISTED:] = [f"and {len(lines) - LISTED} more"]
+    return lines

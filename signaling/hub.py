@@ -1,0 +1,238 @@
+"""What all connections of one server share, and the conversation that each of them has.
+
+    nonce → enter → welcome, then frames and small talk until one side closes
+
+A refusal raised in here ends the connection that it was raised for, and only that one.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from random import Random
+from typing import Final
+
+from aiohttp import WSMsgType
+
+from signaling.connection import Connection
+from signaling.errors import Refusal
+from signaling.limits import AddressBook
+from signaling.messages import (
+    ADDRESS_BYTES,
+    NONCE_BYTES,
+    PROTOCOL_MAX,
+    PROTOCOL_MIN,
+    CloseCode,
+    Enter,
+    Joined,
+    Left,
+    Limits,
+    Malformed,
+    Nonce,
+    PeerGone,
+    Ping,
+    Pong,
+    Welcome,
+    address_of,
+    decode_from_client,
+    encode,
+    readdress,
+    room_id,
+    verify,
+)
+from signaling.outbox import Budget, Kind
+from signaling.rooms import Gone, Membership, Rooms
+from signaling.settings import Settings
+
+__all__ = ["Hub", "Report", "converse"]
+
+Report = Callable[[str, dict[str, object]], None]
+"""Takes the name of an event and its fields; must neither wait nor raise."""
+
+_MESSAGES_PER_TURN: Final = 64
+"""Messages read from one client before others get their turn: well under a millisecond."""
+
+_MESSAGE_OVERHEAD_BYTES: Final = 8
+"""What a message before `enter` counts beside its bytes, so that empty ones are not free."""
+
+_HEARD: Final = frozenset((WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG))
+_PONG: Final = encode(Pong())
+
+
+class Hub:
+    """The rooms, the limits and the connections of one server."""
+
+    def __init__(self, settings: Settings, report: Report, random: Random) -> None:
+        self.settings = settings
+        self.report = report
+        self.random = random
+        self.connections: set[Connection] = set()
+        self.budget = Budget(settings.queue_total_bytes)
+        self.rooms: Rooms[Connection] = Rooms(room_limit=settings.rooms, member_limit=settings.room_members)
+        self.addresses = AddressBook(
+            connection_limit=settings.connections_per_address,
+            rate=settings.connect_rate,
+            burst=settings.connect_burst,
+        )
+        self.name = f"weft/{_version()}"
+        self._salt = secrets.token_bytes(16)
+        self._limits = Limits(
+            members=settings.room_members,
+            message_bytes=settings.message_bytes,
+            frames_per_second=settings.frame_rate,
+            bytes_per_second=settings.byte_rate,
+            queue_bytes=settings.queue_bytes,
+        )
+
+    def enter(self, connection: Connection, enter: Enter, nonce: bytes) -> Membership[Connection]:
+        """Let a client into its room, and tell it and those who are there.
+
+        Raises:
+            Refusal: the protocol, the proof or a limit says no.
+        """
+        if not PROTOCOL_MIN <= enter.protocol <= PROTOCOL_MAX:
+            spoken = f"{PROTOCOL_MIN} to {PROTOCOL_MAX}, not {enter.protocol}"
+            raise Refusal(CloseCode.WRONG_PROTOCOL, spoken)
+        if not verify(enter.room_key, nonce, enter.signature):
+            raise Refusal(CloseCode.WRONG_PROOF)
+        name = room_id(enter.room_key)
+        entered = self.rooms.enter(name, secrets.token_bytes(ADDRESS_BYTES), connection)
+        connection.place = place = entered.membership
+        connection.send(encode(self._welcome(place.address, list(entered.others))))
+        joined = encode(Joined(place.address.hex()))
+        for other in entered.others.values():
+            other.send(joined)
+        fields = {"n": connection.number, "room": self._tag(name), "members": len(entered.others) + 1}
+        self.report("client.entered", fields)
+        return place
+
+    def leave(self, connection: Connection) -> None:
+        """Take a connection that is ending out of its room and tell those who stay."""
+        place = connection.place
+        if place is not None:
+            left = encode(Left(place.address.hex()))
+            for other in self.rooms.leave(place):
+                other.send(left)
+
+    def _welcome(self, address: bytes, members: list[bytes]) -> Welcome:
+        return Welcome(
+            address=address.hex(),
+            members=tuple(member.hex() for member in members),
+            limits=self._limits,
+            ice_servers=self.settings.ice_servers,
+            server=self.name,
+            motd=self.settings.motd,
+            ping_seconds=self.settings.ping_seconds,
+        )
+
+    def _tag(self, room: str) -> str:
+        """A name for *room* in the log of this run, from which the room cannot be found."""
+        return hashlib.sha256(self._salt + room.encode()).hexdigest()[:8]
+
+
+async def converse(hub: Hub, connection: Connection) -> None:
+    """Talk with one client until either side closes.
+
+    Raises:
+        Refusal: the client must be sent away for this reason.
+    """
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    connection.send(encode(Nonce(nonce, hub.name, (PROTOCOL_MIN, PROTOCOL_MAX))))
+    try:
+        enter = await _hear_enter(hub, connection)
+        if enter is not None:
+            place = hub.enter(connection, enter, nonce)
+            await _pass_on(connection, place)
+    except Malformed as problem:
+        raise Refusal(CloseCode.MALFORMED, str(problem)) from problem
+
+
+async def _hear_enter(hub: Hub, connection: Connection) -> Enter | None:
+    """Listen until the client has tried to enter; None if it closed instead."""
+    time = asyncio.get_running_loop().time
+    limit = hub.settings.enter_bytes
+    heard = 0
+    while True:
+        message = await connection.socket.receive()
+        if message.type not in _HEARD:
+            return None
+        heard += len(message.data) + _MESSAGE_OVERHEAD_BYTES
+        if heard > limit:
+            raise Refusal(CloseCode.TOO_LARGE, f"more than {limit}")
+        if message.type is WSMsgType.BINARY:
+            raise Refusal(CloseCode.OUT_OF_ORDER, "a frame came before enter")
+        said = _small_talk(connection, message.type, message.data, time())
+        if said is not None:
+            return said
+
+
+async def _pass_on(connection: Connection, place: Membership[Connection]) -> None:
+    """Pass on what a client inside a room sends, as fast as its limits allow, until it closes."""
+    time = asyncio.get_running_loop().time
+    receive = connection.socket.receive
+    count = 0
+    while connection.ending is None:
+        message = await receive()
+        if message.type not in _HEARD:
+            return
+        now = connection.heartbeat.heard_at = time()
+        if message.type is WSMsgType.BINARY:
+            _relay(connection, place, message.data, now)
+        elif _small_talk(connection, message.type, message.data, now) is not None:
+            raise Refusal(CloseCode.OUT_OF_ORDER, "a second enter on one connection")
+        count += 1
+        delay = connection.throttle.charge(len(message.data), now)
+        if delay or count % _MESSAGES_PER_TURN == 0:
+            await asyncio.sleep(delay)
+
+
+def _relay(connection: Connection, place: Membership[Connection], frame: bytes, now: float) -> None:
+    """Hand a frame to the member it is for.
+
+    Raises:
+        Malformed: it has no address.
+        Refusal: too many frames went to nobody.
+    """
+    target = address_of(frame)
+    if target is None:
+        _charge_talk(connection, now)
+        return
+    receiver = place.relay(target)
+    if not isinstance(receiver, Gone):
+        receiver.forward(readdress(frame, place.address))
+    elif receiver.reason is not None:
+        _charge_talk(connection, now)
+        connection.send(encode(PeerGone(target.hex(), receiver.reason)))
+
+
+def _small_talk(connection: Connection, kind: WSMsgType, data: bytes, now: float) -> Enter | None:
+    """Answer whatever is not a frame; `enter` is returned, because its meaning depends on the moment.
+
+    Raises:
+        Malformed: it is no control message.
+        Refusal: too much of it came.
+    """
+    connection.heartbeat.heard_at = now
+    _charge_talk(connection, now)
+    if kind is WSMsgType.PING:
+        connection.send(data, Kind.PONG)
+    elif kind is WSMsgType.TEXT:
+        said = decode_from_client(data)
+        if isinstance(said, Enter):
+            return said
+        if isinstance(said, Ping):
+            connection.send(_PONG)
+    return None
+
+
+def _charge_talk(connection: Connection, now: float) -> None:
+    if not connection.talk.take(now):
+        raise Refusal(CloseCode.TOO_FAST)
+
+
+def _version() -> str:
+    try:
+        return version("weft")
+    except PackageNotFoundError:
+        return "unknown"

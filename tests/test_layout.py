@@ -1,0 +1,328 @@
+"""The repository is as its documentation says: sizes, imports, and nothing undocumented."""
+
+import ast
+import dataclasses
+import functools
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, get_args
+
+import click
+import pytest
+
+from peer.cli import main as command_line
+from peer.cli.exit_codes import ExitCode
+from peer.core import frames, notices
+from signaling import messages
+from signaling.settings import Settings
+
+ROOT: Final = Path(__file__).parent.parent
+LINES_LIMIT: Final = 400
+DECISION_LINES_LIMIT: Final = 60
+
+CODE: Final = ("peer", "signaling", "bench", "demo", "tests")
+PRODUCT: Final = ("peer", "signaling", "bench", "demo")
+
+IMPORT_NAMES: Final = {"pyopenssl": "OpenSSL"}
+
+IMPORTERS: Final = {
+    "aiohttp": {
+        "peer.edge.endings",
+        "peer.edge.signaling_client",
+        "signaling.connection",
+        "signaling.hub",
+        "signaling.server",
+    },
+    "aioice": {"peer.edge.attempt", "peer.edge.ice"},
+    "aiortc": {"peer.edge.attempt"},
+    "click": {"peer.cli", "signaling.command"},
+    "cryptography": {
+        "peer.api",
+        "peer.core.certificates",
+        "peer.core.invitation",
+        "peer.edge.identity",
+        "peer.edge.node",
+        "peer.edge.sealed",
+        "peer.edge.signaling_client",
+        "signaling.messages",
+    },
+    "msgspec": {
+        "peer.core.certificates",
+        "peer.core.frames",
+        "peer.core.invitation",
+        "peer.edge.registry",
+        "signaling.journal",
+        "signaling.messages",
+        "signaling.settings",
+    },
+    "pathspec": {"peer.edge.ignore"},
+    "platformdirs": {"peer.cli.settings", "peer.edge.control", "peer.edge.identity"},
+    "pycrdt": {"peer.core.engine"},
+    "pyopenssl": {"peer.edge.sealed"},
+    "rapidfuzz": {"peer.core.textdiff"},
+    "uvloop": {"peer.cli.running", "signaling.command"},
+    "watchfiles": {"peer.edge.watcher"},
+}
+"""Who may import a library: a module, or a package with all its modules."""
+
+ELSEWHERE: Final = re.compile(r"pypi|pythonhosted|npmjs|crates\.io|/work/|/root/|/home/|/tmp/", re.IGNORECASE)
+"""Registries, and paths of one machine."""
+
+
+def modules(*folders: str) -> Iterator[Path]:
+    """Every module in these folders, as a path from the root."""
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield path.relative_to(ROOT)
+
+
+def name_of(module: Path) -> str:
+    """The name under which *module* is imported."""
+    return ".".join(module.with_suffix("").parts).removesuffix(".__init__")
+
+
+def read(name: str) -> str:
+    """A text of the repository."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def tree(module: Path) -> ast.Module:
+    """The syntax of *module*."""
+    return ast.parse(read(str(module)))
+
+
+def imported(module: Path) -> set[str]:
+    """The top-level names of everything that *module* imports anywhere."""
+    names = set()
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def project() -> dict[str, object]:
+    """The table `project` of pyproject.toml, with the names of what it depends on."""
+    table = tomllib.loads(read("pyproject.toml"))["project"]
+    wanted = [*table["dependencies"], *table["optional-dependencies"]["dev"]]
+    names = [re.split(r"[<>=; \[]", line)[0].lower() for line in wanted]
+    return {"runtime": names[: len(table["dependencies"])], "all": names}
+
+
+def documentation() -> str:
+    """All that is written for people who use Weft."""
+    return "\n".join(read(name) for name in ("README.md", "docs/server.md"))
+
+
+# --- modules ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", list(modules(*CODE)), ids=str)
+def test_a_module_can_be_read_at_one_sitting(module: Path) -> None:
+    lines = read(str(module)).count("\n")
+    assert lines <= LINES_LIMIT, f"{module} has {lines} lines, the limit is {LINES_LIMIT}"
+
+
+@pytest.mark.parametrize("module", list(modules(*PRODUCT)), ids=str)
+def test_a_module_says_what_it_is_and_what_it_offers(module: Path) -> None:
+    assert ast.get_docstring(tree(module)), f"{module} has no docstring"
+    assigned = {
+        target.id
+        for node in tree(module).body
+        for target in (node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)])
+        if isinstance(target, ast.Name)
+    }
+    plain_package = module.name == "__init__.py" and len(tree(module).body) == 1
+    assert plain_package or "__all__" in assigned, f"{module} does not say what it offers in __all__"
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    forbidden = {"utils", "util", "helpers", "helper", "common", "manager", "misc", "base", "handler"}
+    assert not [module for module in modules(*CODE) if module.stem in forbidden]
+
+
+def test_nothing_is_left_for_later() -> None:
+    marks = re.compile(r"\b(TODO|FIXME|XXX)\b")
+    assert not [module for module in modules(*PRODUCT) if marks.search(read(str(module)))]
+
+
+# --- libraries ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("library", sorted(IMPORTERS))
+def test_a_library_is_imported_where_it_is_wrapped_and_nowhere_else(library: str) -> None:
+    name = IMPORT_NAMES.get(library, library)
+    users = {name_of(module) for module in modules("peer", "signaling") if name in imported(module)}
+    allowed = IMPORTERS[library]
+    strangers = {user for user in users if not {user, user.rpartition(".")[0]} & allowed}
+    assert not strangers, (
+        f"{library} is wrapped by {sorted(allowed)}, and imported by {sorted(strangers)} too"
+    )
+    idle = {
+        each for each in allowed if not any(user == each or user.startswith(f"{each}.") for user in users)
+    }
+    assert not idle, f"{sorted(idle)} do not import {library} any more: correct IMPORTERS"
+
+
+def test_every_dependency_has_its_wrapper() -> None:
+    assert sorted(IMPORTERS) == sorted(project()["runtime"])  # type: ignore[call-overload]
+
+
+def test_the_readme_says_why_each_dependency_is_there() -> None:
+    section = read("README.md").partition("\n## Dependencies")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| (.+?) \|$", section, re.MULTILINE))
+    assert sorted(rows) == sorted(project()["all"])  # type: ignore[call-overload]
+    assert not [name for name, reason in rows.items() if len(reason) < 20]
+
+
+def test_every_dependency_has_one_exact_version() -> None:
+    lines = [line for line in read("constraints.txt").splitlines() if not line.startswith("#")]
+    pinned = {re.sub(r"[_.]", "-", line.split("==")[0].lower()) for line in lines}
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+    assert lines == sorted(lines, key=str.lower)
+    assert not set(project()["all"]) - pinned  # type: ignore[call-overload]
+
+
+def test_the_pure_modules_of_the_server_are_the_same_everywhere() -> None:
+    contracts = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    pure = {name.removeprefix("signaling.") for name in contracts[0]["source_modules"]} - {"peer.core"}
+    listed = re.search(r"^PURE_SERVER := (.*)$", read("Makefile"), re.MULTILINE)
+    assert listed is not None
+    assert pure == set(listed[1].split())
+
+
+# --- documentation --------------------------------------------------------------------------------------
+
+
+def kebab(name: str) -> str:
+    """`BlobAsk` as it is written on the wire page: `blob-ask`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name.removesuffix("Frame")).lower()
+
+
+@pytest.mark.parametrize("frame", get_args(frames.Frame), ids=lambda frame: str(frame.__name__))
+def test_the_protocol_page_has_every_frame_with_all_its_fields(frame: type) -> None:
+    config = frame.__struct_config__  # type: ignore[attr-defined]
+    line = re.search(
+        rf"^ ?{config.tag} {kebab(frame.__name__)} +[^\[]+\[{config.tag}, (.*(?:\n {{20,}}.*)*)",
+        read("docs/protocol.md"),
+        re.MULTILINE,
+    )
+    assert line is not None, f"docs/protocol.md does not have the frame {config.tag} {kebab(frame.__name__)}"
+    for field in frame.__struct_fields__:  # type: ignore[attr-defined]
+        known = {
+            "digest": "sha256|summary",
+            "entries": "doc",
+            "state_vector": "state vector",
+            "data": "bytes",
+        }
+        assert re.search(known.get(field, field), line[1]), f"{frame.__name__}.{field} is not in {line[0]}"
+
+
+def test_the_signaling_page_has_every_message() -> None:
+    page = read("docs/protocol-signaling.md")
+    for message in {*get_args(messages.FromClient), *get_args(messages.FromServer)}:
+        tag = getattr(message, "__struct_config__").tag  # noqa: B009
+        assert f'type: "{tag}"' in page, f"docs/protocol-signaling.md does not have {tag}"
+        for field in message.__struct_fields__:
+            assert re.search(rf"\b{field}\b", page), f"docs/protocol-signaling.md does not have {tag}.{field}"
+
+
+@pytest.mark.parametrize("code", messages.CloseCode, ids=lambda code: str(code.name))
+def test_the_signaling_page_has_every_close_code(code: messages.CloseCode) -> None:
+    assert f"| {int(code)} | {code.name.lower().replace('_', '-')} |" in read("docs/protocol-signaling.md")
+
+
+@pytest.mark.parametrize("setting", [each.name for each in dataclasses.fields(Settings)])
+def test_every_setting_of_the_server_is_documented(setting: str) -> None:
+    assert f"| `{setting}` |" in read("docs/server.md")
+
+
+def options() -> Iterator[tuple[str, click.Option]]:
+    """Every option of every command that people see."""
+    root = command_line.weft
+    context = click.Context(root)
+    commands = [root, *(root.get_command(context, name) for name in root.list_commands(context))]
+    for command in commands:
+        assert command is not None
+        for option in command.params:
+            if isinstance(option, click.Option) and not option.hidden:
+                yield str(command.name), option
+
+
+@pytest.mark.parametrize(
+    "option", [pytest.param(option, id=f"{name}-{option.name}") for name, option in options()]
+)
+def test_every_option_is_documented(option: click.Option) -> None:
+    longest = max(option.opts, key=len)
+    in_table = f"| `{longest.removeprefix('--').replace('-', '_')}` |"  # the server's settings
+    assert f"`{longest}" in documentation() or in_table in documentation(), f"{longest} is not in the docs"
+
+
+def test_every_command_is_documented() -> None:
+    root = command_line.weft
+    for name in root.list_commands(click.Context(root)):
+        assert f"`weft {name}" in read("README.md")
+
+
+def test_every_variable_of_the_environment_is_documented() -> None:
+    sources = "\n".join(read(str(module)) for module in modules("peer", "signaling"))
+    for name in set(re.findall(r"\"(WEFT_[A-Z_]*[A-Z])\"", sources)):
+        assert f"`{name}" in documentation(), f"{name} is not in the README"
+
+
+@pytest.mark.parametrize("code", ExitCode, ids=lambda code: str(code.name))
+def test_every_exit_code_is_documented(code: ExitCode) -> None:
+    assert f"| {int(code)} |" in read("README.md")
+
+
+@pytest.mark.parametrize("notice", get_args(notices.Notice), ids=lambda notice: str(notice.__name__))
+def test_every_record_is_documented_with_all_its_fields(notice: type[notices.Notice]) -> None:
+    row = re.search(rf"^\| `{notice.type}` \| (.*) \|$", read("README.md"), re.MULTILINE)
+    assert row is not None, f"the README does not have {notice.type}"
+    missing = [field.name for field in dataclasses.fields(notice) if f"`{field.name}`" not in row[1]]
+    assert not missing, f"the README's row of {notice.type} does not have {missing}"
+
+
+def test_the_tests_that_the_attacks_page_names_are_there() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", read("docs/attacks.md"))
+    assert len(named) > 20
+    for file, test in named:
+        assert (ROOT / file).is_file(), f"docs/attacks.md names {file}"
+        assert re.search(rf"def {test}\(", read(file)), f"docs/attacks.md names {file}::{test}"
+
+
+def test_the_attacks_page_knows_all_tests_of_attacks() -> None:
+    page = read("docs/attacks.md")
+    for module in modules("tests/attacks"):
+        tests = re.findall(r"^(?:async )?def (test_\w+)\(", read(str(module)), re.MULTILINE)
+        assert not tests or str(module) in page, f"docs/attacks.md does not mention {module}"
+
+
+def test_decisions_are_numbered_short_and_complete() -> None:
+    notes = sorted((ROOT / "docs/decisions").glob("*.md"))
+    assert [int(note.name[:4]) for note in notes] == list(range(1, len(notes) + 1))
+    for note in notes:
+        text = note.read_text(encoding="utf-8")
+        assert text.startswith(f"# {note.name[:4]} ")
+        assert text.count("\n") <= DECISION_LINES_LIMIT
+        for part in ("**Context.**", "**Decision.**", "**What it costs.**", "**Look again**"):
+            assert part in text, f"{note.name} has no {part}"
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_nothing_depends_on_one_machine() -> None:
+    pages = [*ROOT.glob("*.*"), ROOT / "Makefile", ROOT / ".ci/run", *(ROOT / "docs").rglob("*.md")]
+    pages += [*(ROOT / "turn-config").rglob("*"), *(ROOT / module for module in modules(*PRODUCT))]
+    for page in pages:
+        if page.is_file():
+            found = ELSEWHERE.search(page.read_text(encoding="utf-8"))
+            assert found is None, f"{page.relative_to(ROOT)} has {found[0]!r}"
