@@ -49,18 +49,13 @@ CROWD: Final = ["--connections-per-address=20000", "--connect-rate=1e6", "--conn
 def websocket_frame(payload: bytes, opcode: int) -> bytes:
     """One masked client frame (RFC 6455 §5.2); an all-zero mask is allowed and costs us nothing."""
     size = len(payload)
-    if size < 126:
-        head = bytes((0x80 | opcode, 0x80 | size))
-    elif size < 65_536:
-        head = bytes((0x80 | opcode, 0xFE)) + size.to_bytes(2, "big")
-    else:
-        head = bytes((0x80 | opcode, 0xFF)) + size.to_bytes(8, "big")
-    return head + bytes(4) + payload
+    length = bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+    return bytes((0x80 | opcode,)) + length + bytes(4) + payload
 
 
 def received_size(payload_size: int) -> int:
     """Length on the wire of a server frame with *payload_size* bytes."""
-    return payload_size + (2 if payload_size < 126 else 4 if payload_size < 65_536 else 10)
+    return payload_size + (2 if payload_size < 126 else 4)
 
 
 class Socket(asyncio.Protocol):
@@ -115,16 +110,19 @@ class Socket(asyncio.Protocol):
 
     async def message(self) -> bytes:
         """The next message of up to 64 KiB."""
-        while True:
-            if len(self.buffer) >= 2:
-                start, size = 2, self.buffer[1]
-                if size == 126:
-                    start, size = 4, int.from_bytes(self.buffer[2:4], "big")
-                if len(self.buffer) >= start + size and (size < 126 or start == 4):
-                    payload = bytes(self.buffer[start : start + size])
-                    del self.buffer[: start + size]
-                    return payload
+        start, size = 2, await self._byte(1)
+        if size == 126:
+            start, size = 4, await self._byte(2) * 256 + await self._byte(3)
+        while len(self.buffer) < start + size:
             await self._more()
+        payload = bytes(self.buffer[start : start + size])
+        del self.buffer[: start + size]
+        return payload
+
+    async def _byte(self, place: int) -> int:
+        while len(self.buffer) <= place:
+            await self._more()
+        return self.buffer[place]
 
     async def _more(self) -> None:
         if self.closed.is_set():
@@ -172,21 +170,19 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(*command: str) -> Iterator[Server]:
-    """A server started with *command*, which prints one JSON line with its port."""
+def running(*command: str, core: int | None = 0) -> Iterator[Server]:
+    """A process started with *command*, which prints one JSON line with a port when it is ready."""
     process = subprocess.Popen(
         [sys.executable, "-m", *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     try:
-        if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
-            os.sched_setaffinity(process.pid, {0})
+        if core is not None and hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
+            os.sched_setaffinity(process.pid, {core})
         assert process.stdout is not None
         yield Server(process.pid, json.loads(process.stdout.readline())["port"])
     finally:
         process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        process.communicate()
 
 
 def weft(*flags: str) -> contextlib.AbstractContextManager[Server]:
@@ -278,30 +274,14 @@ async def _idle(server: Server, ours: bool) -> Socket:
     return socket
 
 
-@contextlib.contextmanager
-def attacked(server: Server, kind: str | None) -> Iterator[None]:
-    """A process that does *kind* to the server meanwhile; None for peace."""
-    if kind is None:
-        yield
-        return
-    command = [sys.executable, "-m", "bench.signaling", "--attack", kind, str(server.port)]
-    attacker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert attacker.stdout is not None
-        attacker.stdout.readline()
-        yield
-    finally:
-        attacker.kill()
-        attacker.wait()
-        if attacker.stdout is not None:
-            attacker.stdout.close()
-
-
 async def latency(attack: str | None, seconds: float) -> dict[str, float]:
     """One way through the server, in µs, of an innocent room while somebody does *attack*."""
-    with weft() as server, attacked(server, attack):
-        async with pair(server) as (one, _, other, address):
-            return await _round_trips(one, other, bytes.fromhex(address), seconds)
+    async with contextlib.AsyncExitStack() as stack:
+        server = stack.enter_context(weft())
+        if attack is not None:
+            stack.enter_context(running("bench.signaling", "--attack", attack, str(server.port), core=None))
+        one, _, other, address = await stack.enter_async_context(pair(server))
+        return await _round_trips(one, other, bytes.fromhex(address), seconds)
 
 
 async def _round_trips(one: Socket, other: Socket, address: bytes, seconds: float) -> dict[str, float]:
@@ -322,7 +302,7 @@ async def attack_forever(kind: str, port: int) -> None:
     """Be the attacker; runs in a process of its own until it is killed."""
     os.nice(10)  # The attacker must not win against the measurement for the processor.
     server = Server(0, port)
-    print(json.dumps({"attack": kind}), flush=True)
+    print(json.dumps({"port": port}), flush=True)
     while True:
         with contextlib.suppress(ConnectionError, AssertionError):
             await {"never reads": _never_read, "garbage": _send_garbage, "flood": _flood}[kind](server)

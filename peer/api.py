@@ -150,7 +150,9 @@ class Session:
             if queue.full():
                 queue.get_nowait()
                 queue.get_nowait()
-                queue.put_nowait(Warned("W-EVENTS", "events came faster than they were read; some are missing"))
+                queue.put_nowait(
+                    Warned("W-EVENTS", "events came faster than they were read; some are missing")
+                )
             queue.put_nowait(notice)
 
     # --- state ----------------------------------------------------------------------------------------

@@ -101,7 +101,9 @@ def _fail(problem: str, advice: str, code: int) -> NoReturn:
 
 
 def _plain(problem: OSError) -> str:
-    return (problem.strerror or str(problem)).lower()
+    # asyncio wraps the system's own words into a sentence with the address; name lookups have no number.
+    number = problem.errno or 0
+    return (os.strerror(number) if number > 0 else problem.strerror or str(problem)).lower()
 
 
 def _run(main: Coroutine[object, object, int]) -> int:

@@ -7,11 +7,10 @@ it; its neighbours notice nothing but that it left.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from random import Random
 from typing import Final
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from signaling.errors import Refusal
 from signaling.heartbeat import Beat, Heartbeat
@@ -21,13 +20,16 @@ from signaling.outbox import Budget, Kind, Outbox
 from signaling.rooms import Membership
 from signaling.settings import Settings
 
-__all__ = ["CLOSING_SECONDS", "Connection"]
+__all__ = ["CLOSING_SECONDS", "HEARD", "Connection"]
+
+HEARD: Final = frozenset((WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG))
+"""What a client may say; everything else that aiohttp returns means that it has nothing more to say."""
 
 CLOSING_SECONDS: Final = 2.0
-"""Time for the last words and the client's half of the closing handshake (RFC 6455 §7.1.1)."""
+"""Time for the client's half of the closing handshake (RFC 6455 §7.1.1)."""
 
-_LINGER_SECONDS: Final = 5.0
-"""After that, time for a slow client to take what the kernel and we already hold for it."""
+_LINGER_SECONDS: Final = 3.0
+"""After that, time for a slow client to take what we already hold for it, and the reason."""
 
 _MESSAGES_PER_TURN: Final = 512
 """Messages written before other connections get their turn: about a millisecond. More than what one
@@ -41,7 +43,6 @@ class Connection:
     """One client that is connected now, inside a room or not yet."""
 
     __slots__ = (
-        "_closer",
         "_finished",
         "_opened_at",
         "_settings",
@@ -104,7 +105,6 @@ class Connection:
         self._finished = False
         self._writing_since: float | None = None
         self._wake: asyncio.Future[None] | None = None
-        self._closer: asyncio.Task[None] | None = None
         self._writer = loop.create_task(self._write())
 
     def send(self, message: bytes, kind: Kind = Kind.CONTROL) -> None:
@@ -147,35 +147,70 @@ class Connection:
             self.end(Refusal(CloseCode.NO_PONG, f"{self._settings.pong_seconds:g} s"))
 
     def end(self, refusal: Refusal, farewell: bytes | None = None) -> None:
-        """Begin to close; *farewell* is said instead of the error. The first reason counts.
+        """Say why and begin to close; *farewell* is said instead of the error. The first reason counts.
 
-        Returns at once. What follows happens in a task, so that ending many connections from one
-        place, or one from within another's, neither waits nor recurses.
+        Returns at once, and the room hears of it a moment later, so that ending many connections from
+        one place, or one from within another's, neither waits nor recurses.
+
+        The last words go straight to the transport, behind what it holds. aiohttp's own ways would
+        wait for it to drain, on a future that all who wait share and that dies with the first of them
+        who is cancelled; and its `close` hangs up on a client that is just sending, who then sees a
+        broken connection instead of the reason.
         """
         if self.ending is None and not self._finished:
             self.ending = refusal
             self.outbox.forget_frames()
-            self._writer.cancel()
+            if self._writing_since is None:
+                self._writer.cancel()
             last_words = farewell if farewell is not None else encode(refusal.as_message())
-            self._closer = asyncio.get_running_loop().create_task(self._close(refusal, last_words))
+            self._write_past_aiohttp(refusal, last_words)
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self.on_end, self)
+            loop.call_later(CLOSING_SECONDS, self._transport.close)
+            loop.call_later(CLOSING_SECONDS + _LINGER_SECONDS, self._transport.abort)
+
+    def _write_past_aiohttp(self, refusal: Refusal, last_words: bytes) -> None:
+        if not self._transport.is_closing():
+            parts = []
+            while (waiting := self.outbox.take()) is not None:
+                parts.append(_frame(_OPCODES[waiting[0]], waiting[1]))
+            parts.append(_frame(WSMsgType.TEXT, last_words))
+            parts.append(_closing_frame(refusal.code, refusal.reason.name))
+            self._transport.write(b"".join(parts))
 
     async def finish(self) -> None:
-        """Wait until nothing of this connection is left; the caller has stopped reading from it."""
-        self._finished = True
-        self.outbox.forget_frames()
-        self._writer.cancel()
-        await asyncio.wait((self._writer,))
-        if self._closer is None:
-            self.on_end(self)
-        else:
-            await self._closer
+        """Close what is still open, once the client has had its time; the conversation is over."""
+        try:
+            if self.ending is not None:
+                await self._hear_out()
+            else:
+                self.on_end(self)
+                if not self._transport.is_closing():
+                    # RFC 6455 §5.5.1: who is sent a close frame answers with one.
+                    self._transport.write(_closing_frame(WSCloseCode.OK, ""))
+        finally:
+            self._finished = True
+            self.outbox.forget_frames()
+            self._writer.cancel()
+            self._transport.close()
+            asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._transport.abort)
+
+    async def _hear_out(self) -> None:
+        """Read on until the client has closed, too: unread bytes would make the kernel reset the
+        connection, and the reason could be lost on its way.
+        """
+        count = 0
+        while (await self.socket.receive()).type in HEARD:
+            count += 1
+            if count % _MESSAGES_PER_TURN == 0:
+                await asyncio.sleep(0)
 
     async def _write(self) -> None:
         take, send = self.outbox.take, self.socket.send_frame
         time = asyncio.get_running_loop().time
         written = 0
         try:
-            while True:
+            while self.ending is None:
                 waiting = take()
                 if waiting is None:
                     await self._until_woken()
@@ -188,9 +223,10 @@ class Connection:
                 if written % _MESSAGES_PER_TURN == 0:
                     await asyncio.sleep(0)
         except ConnectionError:
-            # Whoever reads from this socket might be stuck in a closing handshake that will
-            # never be answered; this sets it free.
-            self._transport.abort()
+            if self.ending is None:
+                # Whoever reads from this socket might be stuck in a closing handshake that will
+                # never be answered; this sets it free.
+                self._transport.abort()
 
     async def _until_woken(self) -> None:
         self._wake = asyncio.get_running_loop().create_future()
@@ -203,27 +239,13 @@ class Connection:
             if not wake.done():
                 wake.set_result(None)
 
-    async def _close(self, refusal: Refusal, last_words: bytes) -> None:
-        """Leave the room, say why, shake hands, and never wait long for any of it."""
-        self.on_end(self)
-        try:
-            await self._say(last_words, hurry=refusal.code is CloseCode.TOO_SLOW)
-            async with asyncio.timeout(CLOSING_SECONDS):
-                await self.socket.close(code=refusal.code, message=refusal.reason.name.encode())
-        except (TimeoutError, ConnectionError):
-            self._transport.close()
-        # Closing gracefully waits for the kernel to take what is buffered; a client that does not
-        # read could hold that for ever.
-        asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._transport.abort)
 
-    async def _say(self, last_words: bytes, *, hurry: bool) -> None:
-        """Write what still waits and the last words.
+def _closing_frame(code: int, reason: str) -> bytes:
+    return _frame(WSMsgType.CLOSE, code.to_bytes(2, "big") + reason.encode())
 
-        In a *hurry* the client is known not to read: then the last words are put behind what the
-        transport already holds, without waiting for them to leave.
-        """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0 if hurry else CLOSING_SECONDS):
-                while not hurry and (waiting := self.outbox.take()) is not None:
-                    await self.socket.send_frame(waiting[1], _OPCODES[waiting[0]])
-                await self.socket.send_frame(last_words, WSMsgType.TEXT)
+
+def _frame(opcode: WSMsgType, payload: bytes) -> bytes:
+    """A whole unmasked WebSocket frame of up to 64 KiB (RFC 6455 §5.2)."""
+    size = len(payload)
+    length = bytes((size,)) if size < 126 else b"\x7e" + size.to_bytes(2, "big")
+    return bytes((0x80 | opcode,)) + length + payload

@@ -15,7 +15,7 @@ from typing import Final
 
 from aiohttp import WSMsgType
 
-from signaling.connection import Connection
+from signaling.connection import HEARD, Connection
 from signaling.errors import Refusal
 from signaling.limits import AddressBook
 from signaling.messages import (
@@ -56,7 +56,6 @@ _MESSAGES_PER_TURN: Final = 64
 _MESSAGE_OVERHEAD_BYTES: Final = 8
 """What a message before `enter` counts beside its bytes, so that empty ones are not free."""
 
-_HEARD: Final = frozenset((WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG))
 _PONG: Final = encode(Pong())
 
 
@@ -155,7 +154,7 @@ async def _hear_enter(hub: Hub, connection: Connection) -> Enter | None:
     heard = 0
     while True:
         message = await connection.socket.receive()
-        if message.type not in _HEARD:
+        if message.type not in HEARD:
             return None
         heard += len(message.data) + _MESSAGE_OVERHEAD_BYTES
         if heard > limit:
@@ -174,7 +173,7 @@ async def _pass_on(connection: Connection, place: Membership[Connection]) -> Non
     count = 0
     while connection.ending is None:
         message = await receive()
-        if message.type not in _HEARD:
+        if message.type not in HEARD:
             return
         now = connection.heartbeat.heard_at = time()
         if message.type is WSMsgType.BINARY:

@@ -232,6 +232,7 @@ class RoomServer:
     async def _serve(self, request: web.BaseRequest, address: str) -> web.StreamResponse:
         socket = web.WebSocketResponse(
             timeout=CLOSING_SECONDS,
+            autoclose=False,
             autoping=False,
             compress=False,
             # aiohttp refuses a message that is as long as its limit.
@@ -274,14 +275,19 @@ class RoomServer:
             hub.report("server.fault", {"n": connection.number, "error": repr(fault)})
             connection.end(Refusal(CloseCode.SERVER_FAULT))
         finally:
-            await connection.finish()
-            hub.connections.discard(connection)
-            if not hub.connections:
-                self._empty.set()
-            ended = connection.ending
-            code = connection.socket.close_code if ended is None else int(ended.code)
-            fields = {"n": connection.number, "code": code, **self._logged(connection.address)}
-            hub.report("client.ended", fields)
+            try:
+                await connection.finish()
+            finally:
+                self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        self._hub.connections.discard(connection)
+        if not self._hub.connections:
+            self._empty.set()
+        ended = connection.ending
+        code = connection.socket.close_code if ended is None else int(ended.code)
+        fields = {"n": connection.number, "code": code, **self._logged(connection.address)}
+        self._hub.report("client.ended", fields)
 
     def _logged(self, address: str) -> dict[str, object]:
         return {"address": address} if self._settings.log_addresses else {}

@@ -105,7 +105,9 @@ class World:
         self.random = random.Random(seed)
         self.weather = weather or Weather()
         self.now = 1000.0
-        self.nodes = [Node(n, Ed25519PrivateKey.from_private_bytes(bytes([n + 1]) * 32)) for n in range(nodes)]
+        self.nodes = [
+            Node(n, Ed25519PrivateKey.from_private_bytes(bytes([n + 1]) * 32)) for n in range(nodes)
+        ]
         self.server_up = True
         self.partitioned: set[frozenset[int]] = set()
         self.deleted: set[str] = set()
@@ -116,6 +118,7 @@ class World:
         self._attempts: dict[tuple[int, int, Attempt], tuple[int, int, Attempt] | None] = {}
         self._offers: dict[str, tuple[int, int, Attempt]] = {}
         self._dead: set[tuple[int, int, Attempt]] = set()
+        self._closing: set[object] = set()
         self._typed = 0
 
     # --- time ---------------------------------------------------------------------------------------
@@ -302,7 +305,7 @@ class World:
             case SendLossy():
                 self._send_lossy(node, action)
             case CloseDirect():
-                self._close(node, action.attempt)
+                self._close(node, action.attempt, drain=action.drain)
             case _:
                 pass
 
@@ -333,14 +336,19 @@ class World:
         sender, life = node.address, other.life
 
         def deliver() -> None:
-            if other.life == life and self._seals.get(pair) == seal:
+            if other.life == life and (self._seals.get(pair) == seal or seal in self._closing):
                 self.feed(other, RelayPieceArrived(sender, action.piece))
 
         self.in_order(("server", other.number), deliver)
 
     def _break_seal(self, node: Node, address: bytes, *, tell_us: bool) -> None:
-        if node.address is None or self._seals.pop(frozenset((node.address, address)), None) is None:
+        if node.address is None:
             return
+        seal = self._seals.pop(frozenset((node.address, address)), None)
+        if seal is None:
+            return
+        if not tell_us:
+            self._closing.add(seal)  # an orderly end: what was sent before still arrives
         other = self.at(address)
         if other is not None:
             self.in_order(("server", other.number), self.to(other, SealBroken(node.address, "broken")))
@@ -392,7 +400,8 @@ class World:
 
         def deliver() -> None:
             target = self.nodes[other[0]]
-            if self._attempts.get(other) == ours and target.life == other[1]:
+            open_still = self._attempts.get(other) == ours or ours in self._closing
+            if open_still and target.life == other[1]:
                 self.feed(target, DirectPieceArrived(other[2], action.piece))
 
         self.in_order(("direct", other), deliver)
@@ -406,8 +415,11 @@ class World:
             if target.life == other[1]:
                 self.later(self.delay(), self.to(target, DirectLossyArrived(other[2], action.data)))
 
-    def _close(self, node: Node, attempt: Attempt) -> None:
-        other = self._attempts.pop((node.number, node.life, attempt), None)
+    def _close(self, node: Node, attempt: Attempt, *, drain: bool) -> None:
+        ours = (node.number, node.life, attempt)
+        other = self._attempts.pop(ours, None)
+        if drain:
+            self._closing.add(ours)
         if other is not None and not self._cut((node.number, 0, attempt), other):
             self._break(other, "closed by the other side")
 

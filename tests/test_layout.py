@@ -20,6 +20,8 @@ from signaling.settings import Settings
 
 ROOT: Final = Path(__file__).parent.parent
 LINES_LIMIT: Final = 400
+TEST_LINES_LIMIT: Final = 600
+"""A module of tests is a list: one reads the entry that failed."""
 DECISION_LINES_LIMIT: Final = 60
 
 CODE: Final = ("peer", "signaling", "bench", "demo", "tests")
@@ -39,9 +41,9 @@ IMPORTERS: Final = {
     "aiortc": {"peer.edge.attempt"},
     "click": {"peer.cli", "signaling.command"},
     "cryptography": {
-        "peer.api",
         "peer.core.certificates",
         "peer.core.invitation",
+        "peer.edge.entry",
         "peer.edge.identity",
         "peer.edge.node",
         "peer.edge.sealed",
@@ -52,6 +54,7 @@ IMPORTERS: Final = {
         "peer.core.certificates",
         "peer.core.frames",
         "peer.core.invitation",
+        "peer.edge.entry",
         "peer.edge.registry",
         "signaling.journal",
         "signaling.messages",
@@ -59,11 +62,11 @@ IMPORTERS: Final = {
     },
     "pathspec": {"peer.edge.ignore"},
     "platformdirs": {"peer.cli.settings", "peer.edge.control", "peer.edge.identity"},
-    "pycrdt": {"peer.core.engine"},
+    "pycrdt": {"peer.core.engine", "peer.edge.texts"},  # the second for the type of `Text.doc` only
     "pyopenssl": {"peer.edge.sealed"},
     "rapidfuzz": {"peer.core.textdiff"},
     "uvloop": {"peer.cli.running", "signaling.command"},
-    "watchfiles": {"peer.edge.watcher"},
+    "watchfiles": {"peer.edge.change_source"},
 }
 """Who may import a library: a module, or a package with all its modules."""
 
@@ -123,8 +126,9 @@ def documentation() -> str:
 
 @pytest.mark.parametrize("module", list(modules(*CODE)), ids=str)
 def test_a_module_can_be_read_at_one_sitting(module: Path) -> None:
+    limit = TEST_LINES_LIMIT if module.parts[0] == "tests" else LINES_LIMIT
     lines = read(str(module)).count("\n")
-    assert lines <= LINES_LIMIT, f"{module} has {lines} lines, the limit is {LINES_LIMIT}"
+    assert lines <= limit, f"{module} has {lines} lines, the limit is {limit}"
 
 
 @pytest.mark.parametrize("module", list(modules(*PRODUCT)), ids=str)
@@ -136,8 +140,9 @@ def test_a_module_says_what_it_is_and_what_it_offers(module: Path) -> None:
         for target in (node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)])
         if isinstance(target, ast.Name)
     }
-    plain_package = module.name == "__init__.py" and len(tree(module).body) == 1
-    assert plain_package or "__all__" in assigned, f"{module} does not say what it offers in __all__"
+    # a package may be just its docstring, and nobody imports from a __main__
+    offers_nothing = len(tree(module).body) == 1 or module.name == "__main__.py"
+    assert offers_nothing or "__all__" in assigned, f"{module} does not say what it offers in __all__"
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
@@ -320,9 +325,9 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 
 def test_nothing_depends_on_one_machine() -> None:
-    pages = [*ROOT.glob("*.*"), ROOT / "Makefile", ROOT / ".ci/run", *(ROOT / "docs").rglob("*.md")]
-    pages += [*(ROOT / "turn-config").rglob("*"), *(ROOT / module for module in modules(*PRODUCT))]
+    pages = [page for kind in ("md", "toml", "txt", "yaml", "conf") for page in ROOT.glob(f"*.{kind}")]
+    pages += [ROOT / "Makefile", ROOT / ".ci/run", *(ROOT / "docs").rglob("*.md")]
+    pages += [*(ROOT / "turn-config").iterdir(), *(ROOT / module for module in modules(*PRODUCT))]
     for page in pages:
-        if page.is_file():
-            found = ELSEWHERE.search(page.read_text(encoding="utf-8"))
-            assert found is None, f"{page.relative_to(ROOT)} has {found[0]!r}"
+        found = ELSEWHERE.search(page.read_text(encoding="utf-8"))
+        assert found is None, f"{page.relative_to(ROOT)} has {found[0]!r}"

@@ -14,7 +14,7 @@ from peer.cli.settings import Settings
 from peer.cli.view import View
 from peer.cli.wording import place
 
-__all__ = ["chosen_name", "chosen_server", "guard_large_folder", "make_view"]
+__all__ = ["chosen_name", "chosen_server", "guard_large_folder", "make_view", "recovered"]
 
 
 def chosen_name(options: Options, settings: Settings) -> str | None:
@@ -25,6 +25,18 @@ def chosen_name(options: Options, settings: Settings) -> str | None:
 def chosen_server(options: Options, settings: Settings) -> str | None:
     """The server's address as the person wrote it, if there is one."""
     return options.server or settings.get("server")
+
+
+def recovered(folder: Path) -> Path | None:
+    """*folder*, if only its mark was lost; looked at when something is wrong, since it costs time.
+
+    Raises:
+        FolderVanished: its files are gone too.
+    """
+    from peer.edge import registry
+
+    replica = registry.find(folder)
+    return replica.folder if replica else None
 
 
 def guard_large_folder(folder: Path, options: Options) -> None:

@@ -1,6 +1,8 @@
 """What a person is told when something failed: what, what was tried, what is likely, what to do."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import click
@@ -15,6 +17,9 @@ LISTED: Final = 10
 
 MESSAGE_LIMIT: Final = 1000
 """Characters of a message; parts of it may come from others."""
+
+CRASH_LIMIT: Final = 65_536
+"""Characters kept of the last crash."""
 
 DEFAULT_WIDTH: Final = 90
 
@@ -111,8 +116,32 @@ def explain(error: BaseException) -> Problem:
         ExitCode.FAILURE,
         f"Weft itself failed: {what}",
         likely="a mistake in Weft; your files are as they were saved last",
-        do="start it again; if it fails again, report it together with the output of  weft version",
+        do=f"start it again; if it fails again, report it with {_write_crash(error)}",
     )
+
+
+def _write_crash(error: BaseException) -> str:
+    """Keep the details of the last crash for whoever is to repair it; returns where they are."""
+    import traceback
+
+    try:
+        path = _crash_file()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        text = "".join(traceback.format_exception(error))[-CRASH_LIMIT:]
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", errors="replace") as file:
+            file.write(text)
+    except OSError:
+        return "what it printed"
+    return str(path)
+
+
+def _crash_file() -> Path:
+    chosen = os.environ.get("WEFT_DATA_DIR")
+    if chosen:
+        return Path(chosen) / "crash.log"
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("weft", appauthor=False)) / "crash.log"
 
 
 def _filled(known: Problem, error: BaseException) -> Problem:

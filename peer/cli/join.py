@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from peer.cli.beginning import chosen_name, chosen_server, guard_large_folder, make_view
+from peer.cli.beginning import chosen_name, chosen_server, guard_large_folder, make_view, recovered
 from peer.cli.errors import Failure, Problem
 from peer.cli.exit_codes import ExitCode
 from peer.cli.options import Options, interactive, session_options
@@ -68,14 +68,16 @@ def looks_like_link(text: str) -> bool:
 
 def _read_arguments(link: str | None, folder: Path | None, options: Options) -> tuple[str | None, Path]:
     """The invitation, if there is one, and the folder to use."""
+    if link == "":
+        raise _no_link("the link is empty")  # a variable of a script that was never set
     if link and folder is None and not looks_like_link(link):
         folder = Path(link)
         link = None
-        if not folder.is_dir():
+        if not folder.is_dir() and not recovered(folder):
             raise _no_link(f"{folder} is neither a link nor a folder")
     link = link or os.environ.get("WEFT_LINK") or None
     if link is None:
-        known = _enclosing(folder or Path())
+        known = _enclosing(folder or Path()) or recovered(folder or Path())
         if known:
             return None, known
         link = _ask_for_link(folder or Path(), options)

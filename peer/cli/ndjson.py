@@ -2,7 +2,8 @@
 
 Every record has `schema`, `seq`, `t` (unix seconds) and `type`.  Records, fields and values are only
 ever added, so a reader ignores what it does not know.  Everything is ASCII: no reader can take a rare
-line separator in somebody's file name for the end of a record.
+line separator in somebody's file name for the end of a record.  An `error` that has `exit` is the last
+record of a command that failed; one without is trouble that the session lives with.
 """
 
 import json

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from peer.cli.beginning import chosen_name, chosen_server, guard_large_folder, make_view
+from peer.cli.beginning import chosen_name, chosen_server, guard_large_folder, make_view, recovered
 from peer.cli.errors import Failure, Problem
 from peer.cli.exit_codes import ExitCode
 from peer.cli.options import Options, session_options
@@ -51,21 +51,22 @@ def share(path: Path | None, options: Options) -> int:
 
 
 def _check(folder: Path, server: str | None) -> None:
-    if not folder.exists() and not _was_shared(folder):
+    if _was_shared(folder) or (folder.exists() and server) or recovered(folder):
+        return
+    if not folder.exists():
         raise Failure(
             Problem("E-NO-FOLDER", ExitCode.USAGE, f"{folder} does not exist", do=f"mkdir {folder}")
         )
-    if server is None and not _was_shared(folder):
-        raise Failure(
-            Problem(
-                "E-NO-SERVER",
-                ExitCode.USAGE,
-                "no server is named, and people meet at one",
-                likely='nothing is set: no --server, no WEFT_SERVER, no server = "…" in config.toml',
-                do=f"weft share {folder} --server https://pad.example.org   or with one of your own:\n"
-                f"weft serve   and   weft share {folder} --server http://127.0.0.1:8787",
-            )
+    raise Failure(
+        Problem(
+            "E-NO-SERVER",
+            ExitCode.USAGE,
+            "no server is named, and people meet at one",
+            likely='nothing is set: no --server, no WEFT_SERVER, no server = "…" in config.toml',
+            do=f"weft share {folder} --server https://pad.example.org   or with one of your own:\n"
+            f"weft serve   and   weft share {folder} --server http://127.0.0.1:8787",
         )
+    )
 
 
 def _was_shared(folder: Path) -> bool:

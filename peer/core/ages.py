@@ -87,12 +87,12 @@ class Meeting:
     """What changes of an older version meet in the present.
 
     Attributes:
-        lost: living letters of others that they delete.
+        lost: living text of others that they delete.
         ghosts: deleted letters that they keep, of runs that they change or that saves here deleted.
         hidden: for each change the living runs near its place that the version does not show.
     """
 
-    lost: int
+    lost: str
     ghosts: int
     hidden: list[list[Run]]
 
@@ -176,7 +176,7 @@ class Ages:
 
     def meet(self, hunks: Sequence[Hunk], version: Version) -> Meeting:
         """Hold *hunks*, changes to the text of *version*, against the present."""
-        meeting = Meeting(0, 0, [[] for _ in hunks])
+        meeting = Meeting("", 0, [[] for _ in hunks])
         first = at = 0
         for run in self:
             while first < len(hunks) and hunks[first].end + REACH < at:
@@ -306,18 +306,18 @@ def _meet_hidden(run: Run, at: int, hunks: Sequence[Hunk], first: int, meeting: 
 
 def _meet_visible(run: Run, at: int, hunks: Sequence[Hunk], first: int, meeting: Meeting) -> None:
     end = at + len(run.text)
-    deleted, touched = 0, run.ours
+    deleted, touched = "", run.ours
     for index in range(first, len(hunks)):
         hunk = hunks[index]
         if hunk.start >= end:
             break
         if hunk.end >= at:
             touched = True
-            deleted += max(0, min(hunk.end, end) - max(hunk.start, at))
+            deleted += run.text[max(0, hunk.start - at) : hunk.end - at]
     if run.lives:
-        meeting.lost += deleted if run.foreign else 0
+        meeting.lost += deleted if run.foreign else ""
     elif touched:
-        meeting.ghosts += len(run.text) - deleted
+        meeting.ghosts += len(run.text) - len(deleted)
 
 
 def _living(runs: list[Run]) -> int:

@@ -12,9 +12,8 @@ gets a `UsageError` in the `ExceptionGroup` with which pycrdt reports observers.
 """
 
 from collections.abc import Callable, Container, Sequence
-from enum import Enum
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from peer.core.clocks import Clocks, fingerprint
 from peer.core.edits import Edit
@@ -23,6 +22,8 @@ from peer.core.engine import (
     CrdtDoc,
     Engine,
     MapEvent,
+    Origin,
+    Result,
     TextEvent,
     UpdateEvent,
     attempt,
@@ -51,17 +52,6 @@ PENDING_LIMIT: Final = 16 * 1024 * 1024
 """Bytes of updates that wait for others; beyond, only updates that can be placed are taken."""
 LOCAL_KEPT: Final = 4096
 """Local updates that are kept one by one; beyond, they are merged."""
-
-
-Result = TypeVar("Result")
-
-
-class Origin(Enum):
-    """Who makes the change that is under way."""
-
-    APPLICATION = "application"
-    OURS = "ours"
-    REMOTE = "remote"
 
 
 class Document:
@@ -142,8 +132,7 @@ class Document:
             self._clocks.advance(self.client_id, sum([utf16_length(edit.inserted) for edit in batch]))
 
     def take_edits(self) -> list[tuple[bool, Edit]]:
-        """Every edit of the text since this was last called, in order, each with whether it came from
-        afar; one that replaces all if it was not called for very long."""
+        """Every edit of the text since this was last called, each with whether it came from afar."""
         self._announced = False
         return self._shared_text().take_edits()
 
@@ -159,8 +148,9 @@ class Document:
 
         Raises:
             StorageError: the update is damaged; the document is as it was before.
-            UsageError: it holds changes under the client id that is ours now.
+            UsageError: our client id is in it, or an application has a transaction open.
         """
+        self._refuse_open_transaction()
         made = self._clocks.known.get(self.client_id, 0)
         try:
             self._integrate(update, check_update(update, self.kind))
@@ -272,6 +262,15 @@ class Document:
         known = self._clocks.known
         return all(clock <= known.get(c, 0) for c, clock in check_state_vector(state_vector).items())
 
+    def is_known_to(self, state_vector: bytes) -> bool:
+        """Whether the owner of *state_vector* holds every change that we hold, deletions apart.
+
+        Raises:
+            RemoteError: the state vector is refused.
+        """
+        theirs = check_state_vector(state_vector)
+        return all(clock <= theirs.get(c, 0) for c, clock in self._clocks.known.items())
+
     def digest(self) -> bytes:
         """Sixteen bytes, equal exactly for replicas that hold the same; see `clocks.fingerprint`."""
         if self._digest is None:
@@ -297,21 +296,20 @@ class Document:
         on_update = partial(self._on_update, self.generation)
         if self.kind is Kind.TEXT:
             self._text.attach(engine.root)
-            engine.listen(partial(self._on_text, self.generation), on_update)
+            engine.listen(self._on_text, on_update)
         else:
             self._index.attach(engine.root)
-            engine.listen(partial(self._on_entries, self.generation), on_update)
+            engine.listen(self._on_entries, on_update)
         self._engine = engine
         self.doc: CrdtDoc = engine.doc
 
-    def _on_text(self, generation: int, event: TextEvent) -> None:
-        if generation == self.generation and self._origin is not Origin.OURS:
+    def _on_text(self, event: TextEvent) -> None:
+        if self._origin is not Origin.OURS:
             size, read = self._engine.after(event)
             self._text.absorb(event.delta, size, read, remote=self._origin is Origin.REMOTE)
 
-    def _on_entries(self, generation: int, event: MapEvent) -> None:
-        if generation == self.generation:
-            self._index.absorb(event.keys)
+    def _on_entries(self, event: MapEvent) -> None:
+        self._index.absorb(event.keys)
 
     def _on_update(self, generation: int, event: UpdateEvent) -> None:
         """The engine ended a transaction that changed something; nothing may be read from it here."""

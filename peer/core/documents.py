@@ -28,7 +28,6 @@ class Documents:
         changed: those with local updates; whoever takes the updates takes the document out.
         on_change: called with each document that was edited here since its updates or edits were taken
             last; perhaps in the middle of a transaction, so it may note that and nothing more.
-        on_change: told when a document joins them; must not change anything itself.
     """
 
     def __init__(self, client_ids: Callable[[], int]) -> None:
@@ -36,7 +35,6 @@ class Documents:
         self._client_ids = client_ids
         self._documents: dict[DocId, Document] = {}
         self.changed = Changed()
-        self.on_change: Callable[[DocId], object] = lambda _: None
         self.on_change: Callable[[DocId], None] = _nobody
 
     def open(self, doc_id: DocId) -> Document:
@@ -54,11 +52,6 @@ class Documents:
     def get(self, doc_id: DocId) -> Document | None:
         """The document of this name if it is open."""
         return self._documents.get(doc_id)
-
-    def _note(self, doc_id: DocId) -> None:
-        if doc_id not in self.changed:
-            self.changed.add(doc_id)
-            self.on_change(doc_id)
 
     def drop(self, doc_id: DocId) -> None:
         """Let go of a document, with the updates and edits that nobody took."""

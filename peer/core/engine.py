@@ -4,6 +4,7 @@ What it is known to do, and what the callers must therefore do: `document.py` an
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
@@ -13,7 +14,18 @@ from peer.core.schema import Kind
 from peer.core.textpositions import Step
 from peer.errors import Malformed
 
-__all__ = ["NOTHING", "CrdtDoc", "Engine", "MapEvent", "TextEvent", "UpdateEvent", "attempt", "merge_updates"]
+__all__ = [
+    "NOTHING",
+    "CrdtDoc",
+    "Engine",
+    "MapEvent",
+    "Origin",
+    "Result",
+    "TextEvent",
+    "UpdateEvent",
+    "attempt",
+    "merge_updates",
+]
 
 NOTHING: Final = b"\0\0"
 """The update that changes nothing."""
@@ -23,6 +35,14 @@ MERGED_AT_ONCE: Final = 16
 CrdtDoc = pycrdt.Doc[Any]
 """What applications see; its roots have a type only when they are asked for."""
 Result = TypeVar("Result")
+
+
+class Origin(Enum):
+    """Who makes the change that is under way."""
+
+    APPLICATION = "application"
+    OURS = "ours"
+    REMOTE = "remote"
 
 
 class TextEvent(Protocol):
@@ -69,7 +89,9 @@ class Engine:
     ) -> None:
         """Tell of every change: first the root's, then the transaction's.
 
-        What *on_update* raises reaches the writer as an `ExceptionGroup`; *on_root* must not raise.
+        The root's are told as long as this object lives, and *on_root* must not raise.  *on_update*
+        hears of the document until `close`, or while an application keeps it; what it raises reaches
+        the writer in an `ExceptionGroup`.
         """
         # the bare event of the root: pycrdt's wrapper would cost more than the change itself
         self._observing = self.root.integrated.observe(on_root)

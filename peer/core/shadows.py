@@ -18,8 +18,8 @@ Which version a save descends from:
 4.  What is left cannot be told apart: a save that equals an older version except for its own
     changes, and lacks exactly the newest text of others.  It comes from an editor that did not
     reload, or from a person who deletes that text on purpose.  It is kept, because a deletion can
-    be repeated and a loss cannot be seen: when the very same content is saved again after the text
-    that we put back stood on disk for `SEEN_SECONDS`, it is believed.
+    be repeated and a loss cannot be seen: when the next save has the very same content, after the
+    text that we put back stood on disk for `SEEN_SECONDS`, it is believed.
 
 Limits: text of several editors on this side counts as one person's, so it is not protected from a
 stale save of another local editor, just as it would not be without this program; and an editor
@@ -68,6 +68,10 @@ STEP_LETTERS: Final = 3
 LINE_LETTERS: Final = 8
 """Shortest line of others, part of a longer step, that nobody types at the same place by chance."""
 
+WORD_LIMIT: Final = 64
+"""Letters that a word has beside a change to it, at most."""
+
+_LIGHT: Final = re.compile(r"[\s!-/:-@\[-`{-~]")
 _WORD: Final = re.compile(r"\w+")
 
 
@@ -78,8 +82,6 @@ class _Mark:
     version: Version
     name: int
     """Hash of its text, to find equal ones fast."""
-    protected: bool = False
-    """A stale save from which we kept text of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class _Reading:
     version: Version
     hunks: list[Hunk]
     lost: int
+    lost_letters: int
     ruled_out: bool
     """The save repeats what came after this version, so it does not come from it."""
     odd: int
@@ -97,10 +100,17 @@ class _Reading:
     size: int
     protected: bool = False
 
-    def rank(self) -> tuple[bool, int, int, bool, int, int, int]:
+    def is_behind(self, other: "_Reading") -> bool:
+        """Whether *other* is a later save of the same stale editor, and no worse: it goes on from there."""
+        mine, theirs = self.version, other.version
+        later = mine.epoch == theirs.epoch and mine.saves != theirs.saves
+        chain = bool(mine.saves) and mine.saves & theirs.saves == mine.saves
+        return later and chain and other.rank()[:3] <= self.rank()[:3]
+
+    def rank(self) -> tuple[bool, int, int, int, bool, int, int, int]:
         """Smaller is more likely what the person meant; see the rules in the module's docstring."""
         age = (-self.version.epoch, -self.version.saves)
-        return (self.ruled_out, self.lost, self.odd, not self.hunks, self.size, *age)
+        return (self.ruled_out, self.lost_letters, self.odd, self.lost, not self.hunks, self.size, *age)
 
 
 class Shadows:
@@ -119,6 +129,7 @@ class Shadows:
         self._branches: list[_Mark] = []
         self._gone = 0
         self._runs_limit = RUNS_LIMIT
+        self._protected: Version | None = None
         self._since: float | None = None
         self.last = self.mark()
 
@@ -194,11 +205,13 @@ class Shadows:
         self._changed = self._changed or bool(edits)
         self._since = None
         if plain:
+            self._protected = None
             self.last = self.mark()
             self._shown = self.last.epoch
         else:
             self.last = Version(reading.version.epoch, reading.version.saves | save)
-            self._branches.append(_Mark(self.last, hash(content), reading.protected))
+            self._protected = self.last if reading.protected else None
+            self._branches.append(_Mark(self.last, hash(content)))
         self._bound()
         return edits
 
@@ -209,22 +222,19 @@ class Shadows:
 
     def _read(self, content: str, last: Version, now: float) -> _Reading:
         if content == self._ages.present():
-            return _Reading(self.mark(), [], lost=0, ruled_out=False, odd=0, size=0)
+            return _Reading(self.mark(), [], lost=0, lost_letters=0, ruled_out=False, odd=0, size=0)
         newest = self._against(last, content)
         if not newest.lost or self._is_repeated(content, now):
             return newest
         readings = [newest, *(self._against(version, content) for version in self._candidates(content))]
-        best = min(readings, key=_Reading.rank)
+        best = min((r for r in readings if not any(map(r.is_behind, readings))), key=_Reading.rank)
         return best if best.version == last else replace(best, protected=True)
 
     def _is_repeated(self, content: str, now: float) -> bool:
         """Whether the same deletion came before, and what we put back was there to be seen."""
         if self._since is None or now - self._since < SEEN_SECONDS:
             return False
-        return any(mark.protected and self._holds(mark, content) for mark in self._branches)
-
-    def _holds(self, mark: _Mark, content: str) -> bool:
-        return mark.name == hash(content) and self._ages.text_of(mark.version) == content
+        return self._protected is not None and self._ages.text_of(self._protected) == content
 
     def _candidates(self, content: str) -> set[Version]:
         looks = CLOSE_LOOKS if len(content) <= LARGE else LARGE_LOOKS
@@ -247,9 +257,10 @@ class Shadows:
         return _Reading(
             version,
             changes,
-            lost=met.lost,
+            lost=len(met.lost),
+            lost_letters=_letters(met.lost),
             ruled_out=any(map(self._is_repeat, met.hidden, changes)),
-            odd=met.ghosts + self._echoes(version, changes),
+            odd=met.ghosts + self._echoes(version, changes, content),
             size=sum(len(hunk.inserted) + hunk.end - hunk.start for hunk in changes),
         )
 
@@ -264,13 +275,12 @@ class Shadows:
         steps.extend((line, LINE_LETTERS) for line in whole.split("\n"))
         return any(_letters(text) >= least and _has(change.inserted, text) for text, least in steps)
 
-    def _echoes(self, version: Version, changes: Sequence[Hunk]) -> int:
+    def _echoes(self, version: Version, changes: Sequence[Hunk], content: str) -> int:
         hidden = [run.text for run in self._ages if not run.foreign and run.lives and not run.is_in(version)]
         if not hidden:
             return 0
         words = {word for text in hidden for word in _WORD.findall(text)}
-        inserted = (word for hunk in changes for word in _WORD.findall(hunk.inserted))
-        return sum(len(word) for word in inserted if word in words)
+        return sum(len(word) for word in _new_words(content, changes) if word in words)
 
     # --- bounds ------------------------------------------------------------------------------------
 
@@ -301,6 +311,7 @@ class Shadows:
 
     def _forget(self, floor: int) -> None:
         self._branches = [mark for mark in self._branches if mark.version.epoch >= floor]
+        self._protected = None
         if self.last.epoch < floor:
             self.last = replace(self.last, epoch=floor)
         self._ages.forget(floor, self._used())
@@ -339,8 +350,21 @@ def _kept(runs: list[Run], content: str) -> Iterator[int]:
         at = end
 
 
+def _new_words(content: str, changes: Sequence[Hunk]) -> Iterator[str]:
+    """The words of *content*, whole, that the insertions of *changes* are in."""
+    shift = 0
+    for hunk in changes:
+        start, end = hunk.start + shift, hunk.start + shift + len(hunk.inserted)
+        shift += len(hunk.inserted) - (hunk.end - hunk.start)
+        if hunk.inserted:
+            around = max(0, start - WORD_LIMIT)
+            words = _WORD.finditer(content, around, end + WORD_LIMIT)
+            yield from (word[0] for word in words if word.end() > start and word.start() < end)
+
+
 def _letters(text: str) -> int:
-    return sum(map(str.isalnum, text))
+    """How much of a text counts: spaces and punctuation are alike in all texts."""
+    return len(text) - len(_LIGHT.findall(text))
 
 
 def _has(inserted: str, text: str) -> bool:

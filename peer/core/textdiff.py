@@ -2,14 +2,15 @@
 
 Common ends are cut off first.  What is left is compared by lines, split at lines that occur once in
 both texts when it is large; what changed is compared by words; and a changed word keeps its common
-ends.  It stops at words on purpose: matching single letters of two different words finds crumbs,
-and an insertion that others made meanwhile would land between such crumbs, in the middle of a word.
+ends.  Letters are compared only where that keeps far more of the old text, as when something was put
+into the middle of a word: matching single letters of two different words finds crumbs, and an
+insertion that others made meanwhile would land between such crumbs.
 """
 
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +44,7 @@ _IDEOGRAPHS: Final = "\u2e80-\u9fff\ua000-\ua4cf\uac00-\ud7af\uf900-\ufaff\U0002
 
 _CLUSTER: Final = f"(?:\r\n|[\U0001f1e6-\U0001f1ff]{{2}}|.(?:[{_EXTEND}]|(?<=\u200d).)*)"
 _WORDS: Final = re.compile(f"(?:[^\\W{_IDEOGRAPHS}]|(?<=\\w)[{_EXTEND}])+|{_CLUSTER}", re.DOTALL)
+_LETTERS: Final = re.compile(_CLUSTER, re.DOTALL)
 _JOINED: Final = re.compile(f"[{_EXTEND}]")
 
 
@@ -122,15 +124,36 @@ def _compare_lines(old: str, new: str) -> Iterator[Hunk]:
         yield from _compare_words(old, new, old_at[a], old_at[b], new_at[c], new_at[d])
 
 
-def _compare_words(old: str, new: str, a: int, b: int, c: int, d: int) -> Iterator[Hunk]:
-    """Compare `old[a:b]` with `new[c:d]` word by word."""
-    if (b - a) + (d - c) > WORDS_LIMIT or a == b or c == d:
-        yield _tight(old, new, a, b, c, d)
-        return
-    old_words, new_words = _WORDS.findall(old, a, b), _WORDS.findall(new, c, d)
-    old_at, new_at = _offsets(old_words), _offsets(new_words)
-    for i, j, k, m in _changed(old_words, new_words):
-        yield _tight(old, new, a + old_at[i], a + old_at[j], c + new_at[k], c + new_at[m])
+def _compare_words(old: str, new: str, a: int, b: int, c: int, d: int) -> Iterable[Hunk]:
+    """Compare `old[a:b]` with `new[c:d]` word by word, or letter by letter if that keeps far more."""
+    whole = [_tight(old, new, a, b, c, d)]
+    if (b - a) + (d - c) > WORDS_LIMIT or not _is_mixed(whole):
+        return whole
+    by_words = _compare_parts(_WORDS, old, new, a, b, c, d)
+    if not _is_mixed(by_words) or (b - a) * (d - c) > CELLS_LIMIT:
+        return by_words
+    by_letters = _compare_parts(_LETTERS, old, new, a, b, c, d)
+    return by_letters if 2 * _deleted(by_letters) <= _deleted(by_words) else by_words
+
+
+def _compare_parts(
+    part: re.Pattern[str], old: str, new: str, a: int, b: int, c: int, d: int
+) -> list[Hunk]:
+    old_parts, new_parts = part.findall(old, a, b), part.findall(new, c, d)
+    old_at, new_at = _offsets(old_parts), _offsets(new_parts)
+    return [
+        _tight(old, new, a + old_at[i], a + old_at[j], c + new_at[k], c + new_at[m])
+        for i, j, k, m in _changed(old_parts, new_parts)
+    ]
+
+
+def _is_mixed(found: Sequence[Hunk]) -> bool:
+    """Whether letters were both deleted and inserted."""
+    return any(hunk.inserted for hunk in found) and _deleted(found) > 0
+
+
+def _deleted(found: Sequence[Hunk]) -> int:
+    return sum(hunk.end - hunk.start for hunk in found)
 
 
 def _tight(old: str, new: str, a: int, b: int, c: int, d: int) -> Hunk:

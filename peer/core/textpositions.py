@@ -24,7 +24,8 @@ class Step(TypedDict, total=False):
     """One step of a change as the engine tells it: exactly one of these, counted in bytes."""
 
     retain: int
-    insert: str
+    insert: object
+    """A string, or something embedded, which our texts never hold for long."""
     delete: int
 
 
@@ -82,6 +83,8 @@ class TextPositions:
                 at += self._chars(at, step["retain"])
                 continue
             inserted = step.get("insert", "")
+            if not isinstance(inserted, str):
+                inserted = ""
             deleted = self._chars(at, step.get("delete", 0))
             if self._mirror is not None:
                 self._mirror.splice(at, deleted, inserted)

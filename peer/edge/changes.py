@@ -316,6 +316,8 @@ def _check_replaceable(directory: int, name: str, status: os.stat_result) -> Non
             "it has several names (hard links), which replacing it would part; "
             "make it a file of its own: copy it and rename the copy over it"
         )
-    allowed = os.access(name, os.W_OK, dir_fd=directory, follow_symlinks=False)
-    if not status.st_mode & 0o222 or not allowed:
+    is_allowed = os.access(name, os.W_OK, dir_fd=directory, follow_symlinks=False)
+    if not is_allowed:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)  # or it was removed in this moment
+    if not status.st_mode & 0o222 or not is_allowed:
         raise StorageError("it is read-only here; make it writable (`chmod u+w`) to get what others write")

@@ -104,7 +104,7 @@ class Displaced:
         # The core asks for the next change of a file only after it was told of the last one.
         earlier = self._latest.get(path)
         if earlier is not None and earlier.spot.directory != TRASH_DIRECTORY:
-            earlier.spot = self._scratch.mark_seen(earlier.spot)
+            earlier.spot = self._scratch.mark_seen(earlier.spot, earlier.digest)
 
     def _look(self, copy: _Copy, *, last: bool) -> None:
         try:

@@ -64,6 +64,7 @@ class Driver:
 
     Attributes:
         finished: set once the core has said `Stop`, or the driver failed; see `failure`.
+        in_turn: whether the core is deciding right now.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._compact_at = time.monotonic() + COMPACT_EVERY
         self._storage_told = False
+        self.in_turn = False
         self.finished = asyncio.Event()
         self.failure: BaseException | None = None
 
@@ -106,14 +108,16 @@ class Driver:
         self._turn_due = False
         if self.finished.is_set():
             return
+        self.in_turn = True
         try:
-            now = time.monotonic()
-            actions = self._decide(now)
+            actions = self._decide(time.monotonic())
             self._remember(actions)
             self._act(actions)
         except Exception as error:
             self._fail(error)
             return
+        finally:
+            self.in_turn = False
         if self._inbox and not self._turn_due:
             self._turn_due = True
             self._loop.call_soon(self._turn)

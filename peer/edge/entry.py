@@ -126,9 +126,7 @@ def enter_again(folder: Path, *, server: str | None, name: str | None, policy: s
 # --- records ------------------------------------------------------------------------------------------
 
 
-def _new_record(
-    identity: Identity, name: str, server: str | None, folder: Path | None
-) -> SessionRecord:
+def _new_record(identity: Identity, name: str, server: str | None, folder: Path | None) -> SessionRecord:
     owner_seed = os.urandom(32)
     owner = Ed25519PrivateKey.from_private_bytes(owner_seed)
     session = public_bytes(owner)

@@ -15,7 +15,6 @@ from contextlib import suppress
 from fnmatch import translate
 from typing import Final
 
-from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from peer.core.paths import is_private
@@ -59,6 +58,9 @@ _LEFT_BEHIND: Final = (
     "Thumbs.db",
     "desktop.ini",
 )
+_Rule = tuple[bool, re.Pattern[str]]
+"""Whether what fits is left out, and the pattern."""
+
 _BUILT_IN: Final = re.compile("|".join(translate(pattern) for pattern in _LEFT_BEHIND))
 
 
@@ -103,7 +105,7 @@ class _Rules:
 
     def __init__(self, read: Callable[[str], bytes | None]) -> None:
         self._read = read
-        self._specs: dict[str, GitIgnoreSpec | None] = {}
+        self._levels: dict[str, list[_Rule]] = {}
         self._directories: dict[str, bool] = {}
 
     def is_ignored(self, path: str, directory: bool) -> bool:
@@ -116,7 +118,7 @@ class _Rules:
         if path not in self._directories:
             if len(self._directories) >= _REMEMBERED_DIRECTORIES:
                 self._directories.clear()
-                self._specs.clear()
+                self._levels.clear()
             above = path.rpartition("/")[0]
             inherited = above != "" and self._is_ignored_directory(above)
             self._directories[path] = inherited or self._decide(path, path + "/")
@@ -124,20 +126,18 @@ class _Rules:
 
     def _decide(self, path: str, subject: str) -> bool:
         for level in _levels(path):
-            spec = self._spec_of(level)
-            if spec is None:
-                continue
-            verdict = spec.check_file(subject[len(level) + 1 :] if level else subject).include
-            if verdict is not None:
-                return verdict
+            name = subject[len(level) + 1 :] if level else subject
+            for includes, pattern in self._rules_of(level):
+                if pattern.search(name):
+                    return includes
         return _BUILT_IN.match(path.rpartition("/")[2]) is not None
 
-    def _spec_of(self, level: str) -> GitIgnoreSpec | None:
-        if level not in self._specs:
+    def _rules_of(self, level: str) -> list[_Rule]:
+        if level not in self._levels:
             prefix = level + "/" if level else ""
-            patterns = [rule for name in IGNORE_FILES for rule in _patterns(self._read(prefix + name))]
-            self._specs[level] = GitIgnoreSpec(patterns) if patterns else None
-        return self._specs[level]
+            rules = [rule for name in IGNORE_FILES for rule in _rules_in(self._read(prefix + name))]
+            self._levels[level] = rules[::-1]  # the last that matches decides
+        return self._levels[level]
 
 
 def _levels(path: str) -> Iterator[str]:
@@ -147,17 +147,29 @@ def _levels(path: str) -> Iterator[str]:
         yield path
 
 
-def _patterns(content: bytes | None) -> Iterator[GitIgnoreSpecPattern]:
+def _rules_in(content: bytes | None) -> Iterator[_Rule]:
     if content is None:
         return
     lines = content.removeprefix(b"\xef\xbb\xbf").decode(errors="replace").splitlines()
     for line in filter(_is_cheap, lines[:_LINES_LIMIT]):
         # A rule that is no pattern, such as `[z-a]`, matches nothing, as in git.
         with suppress(ValueError, re.error):
-            yield GitIgnoreSpecPattern(line)
+            pattern = GitIgnoreSpecPattern(line)
+            if pattern.include is not None and pattern.regex is not None:
+                yield pattern.include, _anchored(pattern.regex.pattern)
 
 
 def _is_cheap(line: str) -> bool:
-    parts = re.sub(r"\*{3,}", "**", line).split("/")
-    stars = max(len(re.findall(r"\*+", part)) for part in parts)
-    return stars <= _STARS_LIMIT and sum("**" in part for part in parts) <= _DOUBLE_STARS_LIMIT
+    parts = line.strip().split("/")
+    stars = max((part.count("*") for part in parts if part != "**"), default=0)
+    return stars <= _STARS_LIMIT and parts.count("**") <= _DOUBLE_STARS_LIMIT
+
+
+def _anchored(pattern: str) -> re.Pattern[str]:
+    """*pattern* so that it fits a path itself and not what is inside a directory that fits.
+
+    Each directory is asked about by itself, or else a rule that lets directories through (`!*/`)
+    would let everything in them through.
+    """
+    whole = pattern.replace("(?P<ps_d>/)", r"/\Z")
+    return re.compile(whole + r"(?!\Z)" if whole.endswith("/") else whole)

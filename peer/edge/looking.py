@@ -16,7 +16,7 @@ from peer.edge.ignore import Ignores, is_ignore_file
 from peer.edge.known import Known
 from peer.edge.safe_paths import Found, Root, read_file, sentence
 from peer.edge.scan import printable, walk
-from peer.edge.scratch import Scratch, Spot, state_of
+from peer.edge.scratch import Leftover, Scratch, Spot, leftover_of
 from peer.edge.trash import Trash
 from peer.errors import Refused, StorageError
 
@@ -219,23 +219,36 @@ class Lookout:
     def _clear_up_all(self, spots: list[Spot]) -> None:
         for spot in spots:
             try:
-                self._clear_up(spot, *state_of(spot))
+                self._clear_up(leftover_of(spot))
             except (OSError, StorageError) as error:
-                self._complain(f"{spot.directory}/{spot.name}", f"it cannot be cleared up: {error}")
+                self._complain(f"{spot.directory}/{spot.name}", f"it cannot be cleared up: {_reason(error)}")
 
-    def _clear_up(self, spot: Spot, state: str, path: str | None) -> None:
-        if state == "part":
+    def _clear_up(self, leftover: Leftover) -> None:
+        spot, path = leftover.spot, leftover.path
+        if leftover.state == "part":
             self._scratch.discard(spot)
-            return
-        if state == "back" and path is not None and self._changes.put_back(spot, path):
+        elif leftover.state == "back" and path is not None and self._changes.put_back(spot, path):
             self.look(path)
-            return
+        else:
+            self._take_in(leftover)
+
+    def _take_in(self, leftover: Leftover) -> None:
+        spot, path = leftover.spot, leftover.path or leftover.spot.name
         with self._root.directory(spot.directory) as directory:
             found = read_file(directory, spot.name, self._limit)
-            # An empty one is more likely a power cut's work than somebody's wish.
-            if state != "seen" and path is not None and found.content:
-                self._emit(DisplacedChanged(path, found.content))
-            self._trash.keep(directory, spot.name, path or spot.name)
+            kept = self._trash.keep(directory, spot.name, path)
+        # An empty one is more likely a power cut's work than somebody's wish.
+        if not found.content or leftover.is_known(found.content):
+            return
+        if leftover.path is not None and leftover.state != "seen":
+            self._emit(DisplacedChanged(path, found.content))
+        else:
+            # What it descends from is not known any more, so it cannot be merged.
+            where = f"{kept.directory}/{kept.name}"
+            reason = (
+                f"a program wrote into an old copy of it while Weft was not running; it is kept as {where}"
+            )
+            self._emit(FileTrouble(path, reason))
 
 
 def _reason(error: Exception) -> str:

@@ -16,11 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from peer.core.documents import Documents
 from peer.core.events import DocumentEdited, Event, LeaveRequested, ServerEntered, ServerLost, Tick
-from peer.core.files import Files
 from peer.core.greeting import Setup
 from peer.core.ids import DocId, peer_id
 from peer.core.invitation import link_key, room_private_key
@@ -33,7 +30,7 @@ from peer.edge.registry import SessionRecord
 from peer.edge.seals import Seals
 from peer.edge.signaling_client import SignalingClient
 from peer.edge.store import Store
-from peer.edge.watcher import watch
+from peer.edge.watcher import Watcher
 from peer.edge.webrtc import DirectPaths
 from peer.errors import ServerUnreachable
 
@@ -43,7 +40,6 @@ CLIENT_BITS: Final = 53
 """CRDT client ids: as many bits as Yjs can hold, so that two runs never get the same."""
 LEAVE_SECONDS: Final = 2.0
 """For goodbyes to reach the network before everything is closed."""
-WATCH_RETRY: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +77,10 @@ class Node:
         self.session = Session(self.setup, self.documents, time.monotonic(), folder=self.files)
         self._paths = DirectPaths(self._feed)
         self._seals = Seals(plan.identity, self._feed, self._relay)
-        self.driver = Driver(
-            self.session, seals=self._seals, paths=self._paths, store=plan.store, tell=tell
-        )
+        self.driver = Driver(self.session, seals=self._seals, paths=self._paths, store=plan.store, tell=tell)
         self.documents.on_change = self._document_changed
         self._folder: Folder | None = None
+        self._watcher: Watcher | None = None
         self._signaling: SignalingClient | None = None
         self._tasks: list[asyncio.Task[object]] = []
         self._first_word: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
@@ -118,7 +113,7 @@ class Node:
             unix_offset=time.time() - time.monotonic(),
         )
 
-    def _make_files(self) -> Files | None:
+    def _make_files(self) -> "Files | None":
         if self.plan.folder is None:
             return None
         files = Files(
@@ -143,8 +138,9 @@ class Node:
         if self.plan.folder is not None:
             self._folder = Folder(self.plan.folder, self._feed)
             self.driver.disk = self._folder
-            self._folder.scan()
-            self._tasks.append(asyncio.create_task(watch(self._folder)))
+            self._watcher = Watcher(self._folder)
+            await self._watcher.start()
+            self._folder.scan(known=self.files.known_paths() if self.files is not None else ())
         if self.plan.server is not None:
             self._enter(self.plan.server)
         self._feed(Tick())
@@ -172,14 +168,13 @@ class Node:
         self._tell(Trouble("E-SERVER", reason))
 
     def _server_event(self, event: Event) -> None:
-        match event:
-            case ServerEntered():
-                self._seals.entered(event.address)
-                self.server_state = "connected"
-                self._first(None)
-            case ServerLost():
-                self.server_state = "lost"
-                self._first(event.reason)
+        if isinstance(event, ServerEntered):
+            self._seals.entered(event.address)
+            self.server_state = "connected"
+            self._first(None)
+        elif isinstance(event, ServerLost):
+            self.server_state = "lost"
+            self._first(event.reason)
         self._feed(event)
 
     def _first(self, word: str | None) -> None:
@@ -197,8 +192,10 @@ class Node:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._watcher is not None:
+            await self._watcher.close()
         if self._folder is not None:
-            await self._folder.aclose()
+            await self._folder.close()
         if self.plan.store is not None:
             self.plan.store.close()
 
@@ -212,7 +209,8 @@ class Node:
             self._signaling.send_relay(address, payload)
 
     def _document_changed(self, doc: DocId) -> None:
-        self._feed(DocumentEdited(doc))
+        if not self.driver.in_turn:  # else it is the core itself, which knows
+            self._feed(DocumentEdited(doc))
 
 
 def _host_tag(secret: bytes) -> bytes:
@@ -220,5 +218,7 @@ def _host_tag(secret: bytes) -> bytes:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/net")
     except OSError:
-        boot = os.urandom(16).hex()  # a system without these: loopback is only used when nothing else is there
+        boot = os.urandom(
+            16
+        ).hex()  # a system without these: loopback is only used when nothing else is there
     return hashlib.sha256(secret + boot.encode()).digest()[:16]

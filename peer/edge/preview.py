@@ -1,36 +1,40 @@
 """Before joining into a folder that holds files: what would differ, found out without touching it."""
 
 import asyncio
+from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
+from peer.core.blobs import BLOB_LIMIT
 from peer.core.notices import Notice, SyncDone
 from peer.edge import registry
 from peer.edge.entry import enter_by_link
+from peer.edge.ignore import Ignores
 from peer.edge.node import Node
-from peer.edge.scan import shareable_files
+from peer.edge.safe_paths import Root, read_file
+from peer.edge.scan import walk
 from peer.edge.texts import Texts
-from peer.errors import ServerUnreachable, WouldOverwrite
+from peer.errors import Refused, ServerUnreachable, StorageError, WouldOverwrite
 
 __all__ = ["PREVIEW_SECONDS", "check_empty"]
 
-PREVIEW_SECONDS = 10.0
+PREVIEW_SECONDS: Final = 10.0
 """For the session's files to arrive, so that a folder can be compared with them."""
-LISTED = 50
+LISTED: Final = 50
 """Files named; with more, the rest are counted."""
 
 
 async def check_empty(link: str, folder: Path, *, server: str | None, name: str | None) -> None:
     """Make sure that joining into *folder* mixes with nothing that is there.
 
-    A folder that is absent, empty, in this session already, or holds nothing but the session's own files is fine.
+    A folder that is absent, empty, in this session already, or holds nothing but the session's own files is
+    fine.
 
     Raises:
         WouldOverwrite: it holds something else; the error lists what differs.
         UsageError: the link cannot be used.
     """
-    if not folder.exists() or registry.find(folder, lost_ok=True) is not None:
-        return
-    local = await asyncio.to_thread(shareable_files, folder)
+    local = await asyncio.to_thread(_local_files, folder)
     if not local:
         return
     theirs = await _session_files(link, server=server, name=name)
@@ -39,8 +43,39 @@ async def check_empty(link: str, folder: Path, *, server: str | None, name: str 
         raise WouldOverwrite(f"{folder} has files of its own ({len(local)}); nothing was changed", differing)
 
 
+def _local_files(folder: Path) -> dict[str, bytes]:
+    """SHA-256 of every file in *folder* that would be shared, by path; none if it is ours already."""
+    if not folder.exists() or registry.find(folder, lost_ok=True) is not None:
+        return {}
+    root = Root(folder)
+
+    def rules(path: str) -> bytes | None:
+        try:
+            with root.parent(path) as (directory, name):
+                return read_file(directory, name, BLOB_LIMIT).content
+        except (OSError, StorageError, Refused):
+            return None
+
+    found = {}
+    try:
+        for directory, name, path in walk(root, "", Ignores(rules), _no, _ignore, _ignore):
+            content = read_file(directory, name, BLOB_LIMIT).content
+            found[path] = b"too large" if content is None else sha256(content).digest()
+    finally:
+        root.close()
+    return found
+
+
+def _no(_: str) -> bool:
+    return False
+
+
+def _ignore(*_: object) -> None:
+    """What cannot be shared does not count."""
+
+
 async def _session_files(link: str, *, server: str | None, name: str | None) -> dict[str, bytes] | None:
-    """The session's texts and blob digests by path, or `None` if nobody showed them in time."""
+    """SHA-256 of the session's files by path, or `None` if nobody showed them in time."""
     done = asyncio.Event()
 
     def tell(notice: Notice) -> None:
@@ -61,7 +96,7 @@ async def _session_files(link: str, *, server: str | None, name: str | None) -> 
 
 def _differences(local: dict[str, bytes], theirs: dict[str, bytes] | None) -> list[str]:
     if theirs is None:
-        return [f"{path}: only here, as far as we know (nobody of the session answered)" for path in sorted(local)]
+        return [f"{path}: perhaps only here (nobody of the session answered)" for path in sorted(local)]
     lines = []
     for path in sorted(local.keys() | theirs.keys()):
         if path not in theirs:

@@ -5,7 +5,8 @@ Their names say what would have to be done with them if the program died now:
     part-…   being written: worthless
     full-…   complete, and changing places with the file it is named after: one of the two holds
              what an editor may have saved a moment ago
-    seen-…   displaced, and known to the core: worth keeping, not worth reporting
+    seen-…   displaced, and known to the core as far as the digest in the name says: what was
+             written into it since is worth keeping, and worth telling people
     back-…   taken from its place for a moment: to be put back
 
 Nothing here is flushed to the disk one by one (`fsync`): a file is replaced up to twenty times a
@@ -19,6 +20,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from peer.core.paths import SCRATCH_PREFIX
@@ -28,18 +30,22 @@ from peer.errors import StorageError
 __all__ = [
     "SCRATCH_DIRECTORY",
     "Draft",
+    "Leftover",
     "Scratch",
     "Spot",
     "file_name_of",
+    "leftover_of",
     "open_private_directory",
     "path_of",
-    "state_of",
 ]
 
 SCRATCH_DIRECTORY: Final = f"{PRIVATE_DIRECTORY}/tmp"
 
 _QUOTED_LIMIT: Final = 200
 """Bytes of a path that fit in one name beside our own marks."""
+
+_NUMBER_DIGITS: Final = 8
+"""Of the number, drawn by lot, that keeps two files for one path apart."""
 
 _KEPT_ATTRIBUTES: Final = ("user.", "system.posix_acl")
 """Extended attributes of a file that its next version inherits; the others follow from its place."""
@@ -71,6 +77,21 @@ class Draft:
     def aside(self) -> str:
         """A free name for a file that must leave its place for a moment."""
         return self.spot.name.replace("full-", "back-", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A scratch file of an earlier run; *path* is `None` when it was too long for the name."""
+
+    spot: Spot
+    state: str
+    path: str | None
+    digest: str
+    """Of a `seen` one: the beginning, in hexadecimal, of what the core knows."""
+
+    def is_known(self, content: bytes) -> bool:
+        """Whether the core knows this content already."""
+        return self.state == "seen" and sha256(content).hexdigest().startswith(self.digest)
 
 
 def open_private_directory(root: Root, name: str) -> int:
@@ -106,13 +127,14 @@ def path_of(file_name: str) -> str | None:
     return file_name.replace("%7E", "~").replace("%2F", "/").replace("%25", "%")
 
 
-def state_of(spot: Spot) -> tuple[str, str | None]:
-    """What a left-over scratch file is (`part`, `full`, ...) and the path it belongs to."""
+def leftover_of(spot: Spot) -> Leftover:
+    """Read what is to be done with a scratch file of an earlier run from its name."""
     state, _, rest = spot.name.removeprefix(SCRATCH_PREFIX).partition("-")
-    path = path_of(rest.partition("-")[2])
+    number, _, file_name = rest.partition("-")
+    path = path_of(file_name)
     if path and spot.directory and spot.directory != SCRATCH_DIRECTORY:
         path = f"{spot.directory}/{path}"
-    return state, path
+    return Leftover(spot, state, path, number[_NUMBER_DIGITS:])
 
 
 class Scratch:
@@ -170,9 +192,13 @@ class Scratch:
         with suppress(OSError, StorageError), self._root.directory(spot.directory) as fd:
             os.unlink(spot.name, dir_fd=fd)
 
-    def mark_seen(self, spot: Spot) -> Spot:
-        """Note in the name that the core knows the content; return the new place."""
-        new = Spot(spot.directory, spot.name.replace("full-", "seen-", 1))
+    def mark_seen(self, spot: Spot, digest: bytes) -> Spot:
+        """Note in the name that the core knows the content with this digest; return the new place."""
+        state, number, rest = spot.name.removeprefix(SCRATCH_PREFIX).split("-", 2)
+        if state != "full":
+            return spot
+        prefix = SCRATCH_PREFIX if spot.name.startswith(SCRATCH_PREFIX) else ""
+        new = Spot(spot.directory, f"{prefix}seen-{number}{digest[:8].hex()}-{rest}")
         with suppress(OSError, StorageError), self._root.directory(spot.directory) as fd:
             os.rename(spot.name, new.name, src_dir_fd=fd, dst_dir_fd=fd)
         return new
@@ -180,7 +206,7 @@ class Scratch:
     def spot_for(self, path: str, state: str, beside: bool) -> Spot:
         """A free place for a file that belongs to *path*."""
         above, _, name = path.rpartition("/")
-        number = os.urandom(4).hex()
+        number = os.urandom(_NUMBER_DIGITS // 2).hex()
         if beside:
             return Spot(above, f"{SCRATCH_PREFIX}{state}-{number}-{file_name_of(name)}")
         return Spot(SCRATCH_DIRECTORY, f"{state}-{number}-{file_name_of(path)}")

@@ -1,15 +1,15 @@
 """Texts by name, as applications use them: positions count code points, changes are events."""
 
 from collections.abc import Mapping
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import TYPE_CHECKING
 
 from peer.core.documents import Document, Documents
 from peer.core.edits import Edit
 from peer.core.ids import INDEX, DocId
-from peer.core.layout import Entry, layout
+from peer.core.layout import Entry, key_of, read_layout
 from peer.core.paths import check_path
-from peer.errors import Refused, UsageError
+from peer.errors import Refused, RemoteError, UsageError
 
 if TYPE_CHECKING:
     import pycrdt
@@ -86,8 +86,9 @@ class Texts:
         # the id comes from the name, so that two sides that make it at once make the same text
         doc = DocId(blake2b(name.encode(), digest_size=8, person=b"weft text").digest())
         index = self._documents.open(INDEX).index
-        index.set(f"{doc.hex()}/path", name)
-        index.set(f"{doc.hex()}/kind", "text")
+        index.delete(key_of(doc, "gone"))
+        index.set(key_of(doc, "path"), name)
+        index.set(key_of(doc, "kind"), "text")
         return doc
 
     def names(self) -> list[str]:
@@ -103,5 +104,25 @@ class Texts:
         documents = (self._documents.get(e.doc) for e in self._entries().values() if e.kind == "text")
         return sum(len(document.text.encode()) for document in documents if document is not None)
 
+    def contents(self) -> dict[str, bytes]:
+        """SHA-256 of each file as it would be on disk, by path."""
+        found = {}
+        for name, entry in self._entries().items():
+            document = self._documents.get(entry.doc)
+            if entry.kind == "blob" and entry.digest is not None:
+                found[name] = entry.digest
+            elif entry.kind == "text" and document is not None:
+                text = document.text.replace("\n", "\r\n") if entry.eol == "crlf" else document.text
+                found[name] = sha256(text.encode()).digest()
+        return found
+
     def _entries(self) -> Mapping[str, Entry]:
-        return layout(self._documents).entries
+        index = self._documents.open(INDEX).index.entries()
+        return read_layout(index, self._is_edited).files
+
+    def _is_edited(self, doc: DocId, state_vector: bytes) -> bool:
+        document = self._documents.get(doc)
+        try:
+            return document is not None and not document.is_known_to(state_vector)
+        except RemoteError:
+            return True  # whoever wrote this did not know the file

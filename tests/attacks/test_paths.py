@@ -61,6 +61,10 @@ OUT_OF_THE_FOLDER = [
 ]
 
 
+def tree(top: Path) -> list[str]:
+    return sorted(str(file) for file in top.rglob("*"))
+
+
 @pytest.mark.parametrize("path", GIT_IN_DISGUISE + OUT_OF_THE_FOLDER)
 def test_a_name_that_leads_elsewhere_is_refused(path: str) -> None:
     with pytest.raises(Refused):
@@ -74,7 +78,7 @@ async def test_an_action_on_such_a_name_touches_nothing(tmp_path: Path, path: st
     (shared / "a").write_bytes(b"a")
     (tmp_path / "outer" / "x").write_bytes(b"secret")
     async with Room(shared) as room:
-        before = sorted(map(str, tmp_path.rglob("*")))
+        before = tree(tmp_path)
         actions: list[FileAction] = [
             ReadFile(path),
             ReplaceFile(path, None, b"planted", 0o755),
@@ -86,7 +90,7 @@ async def test_an_action_on_such_a_name_touches_nothing(tmp_path: Path, path: st
         for action in actions:
             said = await room.answers(action)
             assert [type(event) for event in said] == [FileTrouble], (action, said)
-        assert sorted(map(str, tmp_path.rglob("*"))) == before
+        assert tree(tmp_path) == before
         assert (tmp_path / "outer" / "x").read_bytes() == b"secret"
 
 
@@ -143,9 +147,7 @@ async def test_a_directory_that_turns_into_a_link_and_back_never_leads_out(
         os.close(ours)
         os.close(theirs)
 
-    seed = 7
-    print("seed", seed)
-    chance = random.Random(seed)
+    chance = random.Random(7)
     async with Room(shared, renames=PlainRenames() if plain else None) as room:
         attacker = threading.Thread(target=flip)
         attacker.start()

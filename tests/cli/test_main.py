@@ -1,6 +1,7 @@
 """Arguments in, exit code and words out; nothing here opens a session."""
 
 import json
+import shutil
 from pathlib import Path
 
 import click
@@ -11,6 +12,10 @@ from peer.cli.errors import Failure
 from peer.cli.exit_codes import MEANINGS, ExitCode
 from peer.cli.main import run_command, weft
 from peer.cli.status import lines
+from peer.core.actions import SaveShadow
+from peer.core.ids import DocId
+from peer.edge import registry
+from peer.edge.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -119,6 +124,27 @@ def test_nobody_shares_their_home_by_mistake(
 
 
 @pytest.mark.parametrize(
+    "arguments", [("share", "notes"), ("join", "notes"), ("share", "notes", "--server", "x")]
+)
+@pytest.mark.parametrize("gone", ["whole", "contents"])
+def test_a_folder_that_lost_its_files_is_an_error_for_both_verbs(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], gone: str
+) -> None:
+    folder = Path("notes")
+    folder.mkdir()
+    store = Store.open(registry.create(folder, bytes(32)).database)
+    store.save_shadow(SaveShadow(DocId(b"document"), "a.md", b"text", False, False))
+    store.close()
+    shutil.rmtree(folder)
+    if gone == "contents":
+        folder.mkdir()
+    code, out, err = said(capsys, *arguments, "--no-input")
+    assert (code, out) == (8, "")
+    assert "[E-FOLDER-LOST]" in err
+    assert "  a.md\n" in err
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         ((), 3, "belongs to no session"),
@@ -126,6 +152,7 @@ def test_nobody_shares_their_home_by_mistake(
         (("weft:AU kB!",), 5, ""),
         (("nonsense",), 5, "neither a link nor a folder"),
         (("nonsense", "here"), 5, "no link"),
+        (("", "here"), 5, "empty"),
     ],
 )
 def test_a_bad_link_is_found_before_anybody_is_asked(

@@ -298,6 +298,17 @@ def test_each_failure_has_its_code_and_exit(error: Exception, code: str, exit_: 
     assert problem.message
 
 
+def test_the_details_of_our_own_mistake_are_kept_in_a_private_file(places: Path) -> None:
+    try:
+        raise ZeroDivisionError("a mistake in Weft")
+    except ZeroDivisionError as error:
+        problem = explain(error)
+    path = places / "data" / "crash.log"
+    assert problem.do.endswith(str(path))
+    assert "Traceback" in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_failure_names_what_differs_and_what_to_do() -> None:
     shown = lines(explain(WouldOverwrite("notes/ holds other files", [f"{n}.md" for n in range(13)])), 80)
     assert shown[0] == "error: notes/ holds other files" + " " * 30 + "[E-WOULD-OVERWRITE]"

@@ -1,12 +1,15 @@
 """Invitations: from one person to another, through all that chats and fingers do to a link."""
 
+import hashlib
+import hmac
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peer.core.certificates import FOREVER, Role, issue, public_bytes, verify_chain
-from peer.core.invitation import Invitation, parse_invitation, room_private_key
+from peer.core.invitation import Invitation, link_key, parse_invitation, room_private_key
 from peer.errors import UsageError
 from signaling.messages import room_id
 
@@ -116,14 +119,12 @@ def test_the_room_follows_from_the_secret_alone() -> None:
     assert room_id(public_bytes(room_private_key(bytes(32)))) != invitation.room
 
 
-def test_the_derivation_of_the_room_key_never_changes() -> None:
+def test_the_keys_derived_from_the_secret_never_change() -> None:
     # RFC 5869 computed by hand with hmac: a change here would lock everyone out of their rooms.
-    import hashlib
-    import hmac
-
     prk = hmac.new(b"weft/1", SECRET, hashlib.sha256).digest()
     seed = hmac.new(prk, b"room\x01", hashlib.sha256).digest()
     assert public_bytes(room_private_key(SECRET)) == public_bytes(Ed25519PrivateKey.from_private_bytes(seed))
+    assert link_key(SECRET) == hmac.new(prk, b"link\x01", hashlib.sha256).digest()
 
 
 def test_secrets_do_not_show_in_a_log() -> None:

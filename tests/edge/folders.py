@@ -12,10 +12,9 @@ from peer.core.actions import FileAction, MoveFile, ReadFile
 from peer.core.events import (
     DisplacedChanged,
     FileEvent,
-    FileMissing,
-    FileMoved,
     FileReplaced,
     FileSeen,
+    FileTrouble,
     ReplaceRefused,
     ScanFinished,
 )
@@ -106,21 +105,23 @@ class Room(AbstractAsyncContextManager["Room"]):
         """Everything that is said between *action* and the end of it."""
         start = len(self.events)
         self.folder.submit(action)
-        self.folder.submit(ReadFile("no such file"))
-        await self.event(FileMissing, lambda event: event.path == "no such file", start)
-        end = next(i for i, e in enumerate(self.events) if i >= start and e == FileMissing("no such file"))
-        said = self.events[start:end]
-        del self.events[end]
-        return said
+        await self.idle()
+        return self.events[start:]
+
+    async def idle(self) -> None:
+        """Wait until everything that was asked for so far is done."""
+        start = len(self.events)
+        self.folder.submit(ReadFile(".weft"))
+        mark = await self.event(FileTrouble, lambda event: event.path == ".weft", start)
+        self.events.remove(mark)
 
     async def ask(self, action: FileAction) -> FileEvent:
         """The one answer to *action*."""
-        path = action.old if isinstance(action, MoveFile) else action.path
         said = await self.answers(action)
         assert len(said) == 1, said
         answer = said[0]
-        named = answer.old if isinstance(answer, FileMoved) else getattr(answer, "path", None)
-        assert isinstance(action, MoveFile) or named == path
+        if not isinstance(action, MoveFile):
+            assert getattr(answer, "path", None) == action.path
         return answer
 
     async def scan(self, known: tuple[str, ...] = ()) -> list[FileEvent]:

@@ -145,6 +145,16 @@ async def test_a_directory_open_to_others_is_closed_and_one_of_somebody_else_ref
     path.parent.unlink()
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
+async def test_a_directory_that_somebody_else_made_first_is_not_used(tmp_path: Path) -> None:
+    path = socket_path("session")
+    path.parent.mkdir(mode=0o700)
+    os.chown(path.parent, 12_345, 12_345)
+    with pytest.raises(StorageError, match="belongs to somebody else"):
+        async with ControlSocket(path, HANDLERS):
+            pass
+
+
 def test_paths_stay_short_however_deep_the_runtime_directory_is(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 60) / ("e" * 60)
     first, second = socket_path("x", deep), socket_path("x", deep / "f")

@@ -118,8 +118,8 @@ def test_an_ignore_file_may_be_anything() -> None:
         b"\n" * 9999,
     ):
         ignores = Ignores({".gitignore": content}.get)
-        assert not ignores.is_ignored("plain.txt") or content.startswith(b"*")
-        assert ignores.is_ignored("a.log") == (b"*.log" in content or content.startswith(b"*"))
+        assert not ignores.is_ignored("plain.txt")
+        assert ignores.is_ignored("a.log") == (b"*.log" in content)
 
 
 def test_only_the_two_names_hold_rules() -> None:
@@ -135,9 +135,12 @@ CASES: list[tuple[dict[str, str], list[str]]] = [
       "q/w/deep/x", "a/z", "a/b/c/z", "!bang", "# no", "sp", "plain"]),
     ({"root": "*\n!*/\n!*.py\n", "d": "!*.md\n*.py\n!keep.py\n"},
      ["a.py", "a.txt", "d/a.py", "d/keep.py", "d/a.md", "e/a.md", "e/a.py"]),
+    ({"root": "a/**\n!a/keep\n**/b/**\nc/**/d\n**/e\n/f/*/g\nh**i\n"},
+     ["a/keep", "a/x", "a/y/keep", "b/x", "z/b/x", "c/d", "c/x/d/y", "e/x", "f/x/g", "f/x/y/g", "hxi"]),
     ({"root": "d/\n", "d": "!a\n"}, ["d/a", "e/d/a", "a"]),
     ({"root": "d/*\n!d/a\n"}, ["d/a", "d/b", "d/e/a"]),
-    ({"root": "foo[0-9].?xt\n", "d__e": "/x\n!y\n"}, ["foo1.txt", "fooa.txt", "d/e/x", "d/e/f/x", "d/x", "d/e/y"]),
+    ({"root": "foo[0-9].?xt\n", "d__e": "/x\n!y\n"},
+     ["foo1.txt", "fooa.txt", "d/e/x", "d/e/f/z", "d/x", "d/e/y"]),
 ]  # fmt: skip
 
 
@@ -146,7 +149,7 @@ CASES: list[tuple[dict[str, str], list[str]]] = [
 def test_the_rules_mean_what_they_mean_to_git(
     tmp_path: Path, files: dict[str, str], paths: list[str]
 ) -> None:
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)  # noqa: S603, S607
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     for name, text in files.items():
         directory = tmp_path if name == "root" else tmp_path / name.replace("__", "/")
         directory.mkdir(parents=True, exist_ok=True)

@@ -260,3 +260,12 @@ def test_somebody_elses_certificate_is_worthless_without_its_key() -> None:
     thief.use_certificate(BEN.certificate)
     with pytest.raises(SSL.Error):
         thief.use_privatekey(ANA.private_key)
+
+
+def test_both_ends_of_one_link_and_nobody_else_share_its_binding() -> None:
+    first, second = linked()
+    assert first.binding == second.binding
+    assert len(first.binding) == 32
+    assert linked()[0].binding != first.binding
+    with pytest.raises(UsageError):
+        _ = Seal(True, ANA).binding

@@ -5,7 +5,6 @@ import contextlib
 import os
 import socket
 import time
-from asyncio.trsock import TransportSocket
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final, Self, TypeVar
 
@@ -80,12 +79,6 @@ class Client:
         """Close politely."""
         await self.websocket.close()
         await self._session.close()
-
-    def vanish(self) -> None:
-        """Break the connection without a word."""
-        transport = self.websocket.get_extra_info("socket")
-        assert isinstance(transport, TransportSocket)
-        transport.shutdown(socket.SHUT_RDWR)
 
     async def enter(self, room: Ed25519PrivateKey) -> Welcome:
         """Prove that we belong into *room*."""

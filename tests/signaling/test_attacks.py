@@ -313,6 +313,17 @@ async def test_attack_entering_twice() -> None:
         assert server.rooms == 0
 
 
+async def test_attack_never_answering_the_closing_handshake_is_hung_up() -> None:
+    async with RoomServer(SETTINGS) as server, neighbours(server):
+        rude = await RawClient.connect(server)
+        await rude.enter(Ed25519PrivateKey.generate())
+        rude.writer.write(websocket_frame(b"garbage", 1))
+        assert await rude.close_code() == 4500
+        assert await rude.is_hung_up()
+        await eventually(lambda: server.connections == 2)
+        rude.abort()
+
+
 async def test_attack_a_proof_by_another_key() -> None:
     room, other = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     async with RoomServer(SETTINGS) as server, await Client.connect(server) as eve:

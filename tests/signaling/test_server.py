@@ -1,16 +1,25 @@
 """The server as its clients see it, over real sockets."""
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import WSMsgType
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from signaling.messages import (
+    ENDPOINT,
     Enter,
     Error,
     IceServer,
@@ -41,13 +50,27 @@ async def test_members_of_a_room_hear_of_each_other() -> None:
             assert ben.welcome.members == (ann.address.hex(),)
             assert await ann.hear(Joined) == Joined(ben.address.hex())
         assert await ann.hear(Left) == Left(ben.address.hex())
-        assert (server.connections, server.rooms) == (1, 1)
+        await eventually(lambda: (server.connections, server.rooms) == (1, 1))
 
 
 async def test_a_member_that_vanishes_has_left() -> None:
-    async with RoomServer(SETTINGS) as server, pair(server) as (ann, ben):
-        ben.vanish()
+    room = Ed25519PrivateKey.generate()
+    async with RoomServer(SETTINGS) as server, await Client.join(server, room) as ann:
+        ben = await RawClient.connect(server)
+        await ben.enter(room)
+        assert await ann.hear(Joined) == Joined(ben.address.hex())
+        ben.abort()
         assert await ann.hear(Left) == Left(ben.address.hex())
+
+
+async def test_a_client_that_is_sending_while_it_is_sent_away_still_hears_why() -> None:
+    async with RoomServer(SETTINGS) as server, pair(server) as (ann, ben):
+        for _ in range(20):
+            await ann.send(ben.address, bytes(60_000))
+        await asyncio.wait((asyncio.create_task(server.drain()),), timeout=0)
+        await ann.send(ben.address, bytes(60_000))
+        assert (await ann.until_closed())[0] == 4001
+        assert (await ben.until_closed())[0] == 4001
 
 
 async def test_a_frame_arrives_byte_for_byte_with_its_sender() -> None:
@@ -117,7 +140,7 @@ async def test_a_client_that_answers_pings_stays_and_one_that_does_not_is_droppe
     async with RoomServer(settings) as server, pair(server) as (ann, mute):
         given_up = asyncio.create_task(mute.until_closed())
         left = False
-        for _ in range(30):
+        for _ in range(15):
             message = decode_from_server((await ann.receive()).data)
             left = left or message == Left(mute.address.hex())
             if message == Ping():
@@ -293,6 +316,37 @@ async def test_a_certificate_that_cannot_be_used_is_a_settings_error() -> None:
     settings = replace(SETTINGS, tls_certificate=Path("/nonexistent"), tls_key=Path("/nonexistent"))
     with pytest.raises(SettingsError, match="tls_certificate"):
         await RoomServer(settings).start()
+
+
+async def test_with_a_certificate_it_speaks_tls(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    write_certificate(certificate, key)
+    settings = replace(SETTINGS, tls_certificate=certificate, tls_key=key)
+    trust = ssl.create_default_context(cafile=str(certificate))
+    async with RoomServer(settings) as server, aiohttp.ClientSession() as session:
+        assert server.url == f"https://127.0.0.1:{server.port}"
+        async with session.ws_connect(server.url + ENDPOINT, ssl=trust) as websocket:
+            assert isinstance(decode_from_server((await websocket.receive()).data), Nonce)
+
+
+def write_certificate(certificate: Path, key: Path) -> None:
+    """A certificate for 127.0.0.1 that vouches for itself."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(private, hashes.SHA256())
+    )
+    certificate.write_bytes(signed.public_bytes(Encoding.PEM))
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 async def test_a_new_server_may_listen_on_all_addresses_of_ipv6() -> None:

@@ -1,0 +1,73 @@
+from peer.core.events import PresenceSet
+from peer.core.frames import PresenceFrame
+from peer.core.notices import PresenceChanged
+from peer.core.presence import COLORS, EXPIRES, RATE, REPEAT, Presence, color_of
+from tests.core.world import member, peer
+
+
+class Watched:
+    """A presence and all that it sent and told."""
+
+    def __init__(self) -> None:
+        self.sent: list[PresenceFrame] = []
+        self.told: list[PresenceChanged] = []
+        self.presence = Presence("#000000", broadcast=self.sent.append, tell=self.told.append)
+
+
+def test_a_change_is_sent_at_once_and_the_next_one_at_the_rate() -> None:
+    watched = Watched()
+    watched.presence.set(PresenceSet(path="a.md"), 100.0)
+    watched.presence.set(PresenceSet(cursor=(1, 2)), 100.001)
+    assert [frame.path for frame in watched.sent] == ["a.md"]
+    assert watched.presence.next_deadline() == 100.0 + 1 / RATE
+    watched.presence.tick(100.0 + 1 / RATE)
+    assert watched.sent[-1].cursor == (1, 2)
+    assert watched.sent[-1].path == "a.md"
+    assert watched.sent[-1].clock == 2
+
+
+def test_every_field_can_be_set_alone() -> None:
+    watched = Watched()
+    watched.presence.set(PresenceSet(typing=True), 100.0)
+    watched.presence.set(PresenceSet(idle=True), 200.0)
+    assert watched.presence.snapshot() == PresenceFrame(2, "#000000", None, None, True, True)
+
+
+def test_silence_is_repeated() -> None:
+    watched = Watched()
+    watched.presence.tick(100.0)
+    watched.presence.tick(100.0 + REPEAT - 0.1)
+    assert len(watched.sent) == 1
+    watched.presence.tick(100.0 + REPEAT)
+    assert len(watched.sent) == 2
+
+
+def test_an_older_state_is_dropped_but_counts_as_life() -> None:
+    watched = Watched()
+    watched.presence.heard(member(), PresenceFrame(5, "#1", "new"), 100.0)
+    watched.presence.heard(member(), PresenceFrame(4, "#1", "old"), 120.0)
+    assert [told.path for told in watched.told] == ["new"]
+    watched.presence.tick(100.0 + EXPIRES)
+    assert len(watched.presence.now_here()) == 1
+
+
+def test_who_is_silent_is_not_here_any_more() -> None:
+    watched = Watched()
+    watched.presence.heard(member(), PresenceFrame(5, "#1", "a"), 100.0)
+    watched.presence.tick(100.0)
+    assert watched.presence.next_deadline() == 110.0
+    watched.presence.tick(100.0 + EXPIRES)
+    assert [told.here for told in watched.told] == [True, False]
+    assert watched.presence.now_here() == []
+
+
+def test_a_peer_that_goes_is_told_of_once() -> None:
+    watched = Watched()
+    watched.presence.heard(member(), PresenceFrame(5, "#1", "a"), 100.0)
+    watched.presence.gone(member())
+    watched.presence.gone(member())
+    assert [told.here for told in watched.told] == [True, False]
+
+
+def test_a_colour_is_the_same_on_every_screen() -> None:
+    assert color_of(peer(3)) == color_of(peer(3)) in COLORS
