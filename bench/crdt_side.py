@@ -1,8 +1,6 @@
 """The CRDT engine alone, in a process of its own: what a replay costs without Weft and without a network."""
 
-import os
 import time
-from pathlib import Path
 
 import pycrdt
 
@@ -47,8 +45,3 @@ class Side:
         if str(text) != wanted.end:
             raise ValueError(f"{trace} came to another text in the bare engine")
         return took
-
-    async def do_memory(self) -> int:
-        """Resident bytes of this process."""
-        values = Path("/proc/self/statm").read_text()
-        return int(values.split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -15,6 +15,8 @@ from bench.rows import Row, percentile
 __all__ = ["measure", "measure_wire"]
 
 RATES = (30, 300)
+WIRE = ((5, 2.5, "alone (5/s)"), (300, 1.0, "fast (300/s)"), (5000, 0.2, "in a burst (5,000/s)"))
+"""Strokes a second, and for how many times `Sizes.strokes` seconds: few strokes need a longer look."""
 NAME = "typed.txt"
 
 
@@ -72,8 +74,8 @@ async def _piece_size(pair: Pair) -> int:
     await _typed(pair, 20, 100)
     before = (await pair.one.do("traffic"))["link_bytes"]
     await _typed(pair, 50, 100)
-    after: int = (await pair.one.do("traffic"))["link_bytes"]
-    return max(1, (after - before) // 50)
+    after = (await pair.one.do("traffic"))["link_bytes"]
+    return max(1, int(after - before) // 50)
 
 
 async def _typed(pair: Pair, count: int, rate: float) -> None:
@@ -101,18 +103,20 @@ def _rows(rate: int, size: int, ours: Runs, floor: Runs, naive: Runs, stock: Run
 async def measure_wire(sizes: Sizes) -> list[Row]:
     """(c): bytes of IP packets in both directions per key stroke, what an idle path costs taken off."""
     rows = []
-    async with signaling_server() as server, weft_pair(server, count=True) as weft:
-        async with raw_pair(count=True) as raw:
-            for rate, label in ((5, "alone (5/s)"), (300, "fast (300/s)"), (5000, "in a burst (5,000/s)")):
-                ours: list[float] = []
-                floor: list[float] = []
-                for _ in range(sizes.repeat):
-                    count = max(5, int(min(rate * sizes.strokes, 5000)))
-                    ours.append(await _wire_bytes(weft, rate, count, raw=False))
-                    floor.append(await _wire_bytes(raw, rate, min(count, 1000), raw=True))
-                what = f"wire bytes per key stroke, {label}"
-                rows.append(Row("c", what, "B", ours, floor, "naive program", goal=1.0))
-    return rows
+    async with contextlib.AsyncExitStack() as stack:
+        server = await stack.enter_async_context(signaling_server())
+        weft = await stack.enter_async_context(weft_pair(server, count=True))
+        raw = await stack.enter_async_context(raw_pair(count=True))
+        for rate, seconds, label in WIRE:
+            ours: list[float] = []
+            floor: list[float] = []
+            count = max(5, int(rate * seconds * sizes.strokes))
+            for _ in range(sizes.repeat):
+                ours.append(await _wire_bytes(weft, rate, count, raw=False))
+                floor.append(await _wire_bytes(raw, rate, count, raw=True))
+            what = f"wire bytes per key stroke, {label}"
+            rows.append(Row("c", what, "B", ours, floor, "naive program", goal=1.0))
+        return rows
 
 
 async def _wire_bytes(pair: Pair, rate: int, count: int, *, raw: bool) -> float:

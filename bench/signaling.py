@@ -340,8 +340,6 @@ async def _flood(server: Server) -> None:
 
 def serve_echo() -> None:
     """The floor: the shortest correct echo with aiohttp, on the same event loop as ours."""
-    import socket as sockets
-
     import uvloop
     from aiohttp import web
 
@@ -353,9 +351,9 @@ def serve_echo() -> None:
         return websocket
 
     async def main() -> None:
-        listener = sockets.create_server(("127.0.0.1", 0))
-        await asyncio.get_running_loop().create_server(web.Server(echo, access_log=None), sock=listener)
-        print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
+        server = web.Server(echo, access_log=None)
+        listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+        print(json.dumps({"port": listener.sockets[0].getsockname()[1]}), flush=True)
         await asyncio.Event().wait()
 
     uvloop.run(main())

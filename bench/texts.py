@@ -118,7 +118,8 @@ def record(trace: Trace, client: int) -> list[bytes]:
     text = doc.get("text", type=pycrdt.Text)
     observing = doc.observe(lambda event: updates.append(event.update))
     for patch in trace.patches:
-        _type(text, patch)
+        with doc.transaction():
+            _type(text, patch)
     doc.unobserve(observing)
     return updates
 

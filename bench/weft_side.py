@@ -194,7 +194,7 @@ class Side:
             await asyncio.sleep(0)
         typed = time.monotonic_ns()
         if str(text) != wanted.end:
-            raise ValueError(f"{trace} came to another text here")
+            raise ValueError(f"{trace} came to a text of {len(text)} instead of {len(wanted.end)} here")
         return {"began": began, "typed": typed, "edits": len(wanted.patches)}
 
     async def do_replayed(self, name: str, trace: str, count: int | None) -> int:

@@ -160,8 +160,6 @@ class Connection:
         if self.ending is None and not self._finished:
             self.ending = refusal
             self.outbox.forget_frames()
-            if self._writing_since is None:
-                self._writer.cancel()
             last_words = farewell if farewell is not None else encode(refusal.as_message())
             self._write_past_aiohttp(refusal, last_words)
             loop = asyncio.get_running_loop()

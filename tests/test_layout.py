@@ -14,7 +14,18 @@ import pytest
 
 from peer.cli import main as command_line
 from peer.cli.exit_codes import ExitCode
-from peer.core import frames, notices
+from peer.core import (
+    blobs,
+    carrier,
+    dialing,
+    frames,
+    greeting,
+    guard,
+    link,
+    notices,
+    presence,
+    sync,
+)
 from signaling import messages
 from signaling.settings import Settings
 
@@ -25,6 +36,9 @@ TEST_LINES_LIMIT: Final = 600
 DECISION_LINES_LIMIT: Final = 60
 
 CODE: Final = ("peer", "signaling", "bench", "demo", "tests")
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
 PRODUCT: Final = ("peer", "signaling", "bench", "demo")
 
 IMPORT_NAMES: Final = {"pyopenssl": "OpenSSL"}
@@ -45,7 +59,6 @@ IMPORTERS: Final = {
         "peer.core.invitation",
         "peer.edge.entry",
         "peer.edge.identity",
-        "peer.edge.node",
         "peer.edge.sealed",
         "peer.edge.signaling_client",
         "signaling.messages",
@@ -61,7 +74,7 @@ IMPORTERS: Final = {
         "signaling.settings",
     },
     "pathspec": {"peer.edge.ignore"},
-    "platformdirs": {"peer.cli.settings", "peer.edge.control", "peer.edge.identity"},
+    "platformdirs": {"peer.cli.errors", "peer.cli.settings", "peer.edge.control", "peer.edge.identity"},
     "pycrdt": {"peer.core.engine", "peer.edge.texts"},  # the second for the type of `Text.doc` only
     "pyopenssl": {"peer.edge.sealed"},
     "rapidfuzz": {"peer.core.textdiff"},
@@ -225,6 +238,54 @@ def test_the_protocol_page_has_every_frame_with_all_its_fields(frame: type) -> N
             "data": "bytes",
         }
         assert re.search(known.get(field, field), line[1]), f"{frame.__name__}.{field} is not in {line[0]}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"at most {(carrier.PIECE_BODY + 1) // KIB} KiB with its flags",
+        f"| edits | what was typed; questions for documents and blobs | {carrier.EDITS_LIMIT // MIB} MiB |",
+        f"| direct | {carrier.DIRECT_WINDOW.pieces} | {carrier.DIRECT_WINDOW.bytes // MIB} MiB |"
+        f" {carrier.DIRECT_WINDOW.bulk_bytes // MIB} MiB | {carrier.DIRECT_WINDOW.ack_pieces} pieces or"
+        f" {carrier.DIRECT_WINDOW.ack_bytes // KIB} KiB |",
+        f"| relay | {carrier.RELAY_WINDOW.pieces} | {carrier.RELAY_WINDOW.bytes // KIB} KiB |"
+        f" {carrier.RELAY_WINDOW.bulk_bytes // KIB} KiB | {carrier.RELAY_WINDOW.ack_pieces} pieces or"
+        f" {carrier.RELAY_WINDOW.ack_bytes // KIB} KiB |",
+        f"({frames.FRAME_LIMIT // MIB} MiB + 4 KiB (`FRAME_LIMIT`)"[1:],
+        f"Unknown types (above {frames.HIGHEST_TYPE})",
+        f"takes at most {greeting.GREETING_TIMEOUT:g} s (`GREETING_TIMEOUT`)",
+        "after {:g}, {:g}, {:g}, {:g}, {:g}, then every {:g} s".format(*greeting.SEAL_DELAYS),
+        f"takes at most {dialing.CONNECT_TIMEOUT:g} s (`CONNECT_TIMEOUT`)",
+        "after {:g}, {:g}, {:g}, {:g}, {:g}, {:g}, then every".format(*dialing.RETRY_DELAYS),
+        f"{dialing.RETRY_AT_LAST:g} s, and at once after a path that stood has died",
+        f"at most {link.RELAY_BUDGET // KIB} KiB of bulk per peer (`RELAY_BUDGET`)",
+        f"after {link.RELAY_PATIENCE:g} s (`RELAY_PATIENCE`)",
+        f"every {link.PING_EVERY:g} s",
+        f"Nothing heard for {link.SILENT_AFTER:g} s",
+        f"Nothing for {link.DEAD_AFTER:g} s",
+        f"that path has {link.DOUBT:g} s to prove it wrong",
+        f"[[doc:8, digest:16]]≤{frames.DIGESTS_PER_FRAME}",
+        f"at most {sync.ASKS_AT_ONCE} at a time",
+        f"asked again after {sync.ASK_PATIENCE:g} s",
+        f"merged for {sync.TICK * 1000:g} ms (`TICK`)",
+        f"beyond {sync.PENDING_LIMIT // KIB} KiB (`PENDING_LIMIT`)",
+        f"if it differs for {sync.DIFFERENCE_PATIENCE:g} s, `digests` follow, at most every"
+        f" {sync.COMPARE_EVERY:g} s",
+        f"| documents in a session | {sync.DOCUMENT_LIMIT:,} |",
+        f"| one update, and so one document with its history | {guard.UPDATE_LIMIT // MIB} MiB;",
+        f"| clients in one document | {guard.CLIENT_LIMIT:,} |",
+        f"| structs and deleted ranges in one update | {guard.ENTRY_LIMIT:,} |",
+        f"| a key, a value of the index | {guard.KEY_LIMIT} bytes, {guard.VALUE_LIMIT // KIB} KiB |",
+        f"in parts of {frames.BLOB_PART // KIB} KiB (`BLOB_PART`)",
+        f"up to {blobs.BLOB_LIMIT // MIB} MiB (`BLOB_LIMIT`)",
+        f"has sent nothing for {blobs.ASK_PATIENCE:g} s",
+        f"at most {presence.RATE:g} times a second, repeated every {presence.REPEAT:g} s",
+        f"{presence.EXPIRES:g} s without any",
+        f"`protocol` in `hello` is **{frames.PROTOCOL}**",
+    ],
+)
+def test_the_protocol_page_has_the_numbers_of_the_code(words: str) -> None:
+    assert words in re.sub(r"\s*\n\s*", " ", read("docs/protocol.md"))
 
 
 def test_the_signaling_page_has_every_message() -> None:

@@ -27,7 +27,7 @@ from typing import Final
 from peer.core.frames import FRAME_LIMIT
 from peer.errors import Malformed, TooLarge
 
-__all__ = ["DIRECT_WINDOW", "PIECE_BODY", "RELAY_WINDOW", "Incoming", "Lane", "Outgoing", "Window"]
+__all__ = ["DIRECT_WINDOW", "LANE_MASK", "PIECE_BODY", "RELAY_WINDOW", "Incoming", "Lane", "Outgoing", "Window"]
 
 PIECE_BODY: Final = 16 * 1024 - 1
 """With its flags a piece is 16 KiB: the size that every data channel takes, and kind to latency."""
@@ -36,7 +36,7 @@ CONTROL_LIMIT: Final = 64 * 1024
 EDITS_LIMIT: Final = 9 * 1024 * 1024
 """A paste of a whole 4 MiB text, twice over."""
 QUEUE_LIMIT: Final = 4096
-"""Frames waiting in one lane; those who fill lanes look at `room` first."""
+"""Frames waiting in one lane; those who fill lanes look at `has_room` first, which keeps half in reserve."""
 DEFLATE_FROM: Final = 512
 """Bulk frames below this gain nothing from deflate."""
 STREAM_TAIL: Final = b"\x00\x00\xff\xff"
@@ -83,13 +83,35 @@ RELAY_WINDOW: Final = Window(
 """Small, because the server buffers for a slow reader and drops one who is far behind."""
 
 
+class _Begun:
+    """A frame of which pieces are being cut off."""
+
+    def __init__(self, flags: int, body: bytes) -> None:
+        self._flags = flags
+        self._body = body
+        self._at = 0
+
+    def piece(self) -> bytes:
+        """The next piece; an empty frame is one piece, so that it is heard of."""
+        start = self._at
+        self._at += PIECE_BODY
+        more = MORE if self._at < len(self._body) else 0
+        return bytes((self._flags | more,)) + self._body[start : self._at]
+
+
 class Outgoing:
-    """What waits to be sent on one carrier, and what is under way."""
+    """What waits to be sent on one carrier, and what is under way.
+
+    Attributes:
+        frames: how many frames are not fully sent.
+        bytes_sent: of all lanes.
+        bulk_sent: bytes of the lane BULK.
+    """
 
     def __init__(self, window: Window) -> None:
         self.window = window
         self._lanes: tuple[deque[bytes], deque[bytes], deque[bytes]] = (deque(), deque(), deque())
-        self._cutting: list[Iterator[bytes] | None] = [None, None, None]
+        self._begun: list[_Begun | None] = [None, None, None]
         self._unacked: deque[tuple[int, Lane]] = deque()
         self._unacked_bytes = 0
         self._unacked_bulk = 0
@@ -97,38 +119,36 @@ class Outgoing:
         self._sent = 0
         self._queued_bytes = [0, 0, 0]
         self._stream: zlib._Compress | None = None
+        self.frames = 0
         self.bytes_sent = 0
+        self.bulk_sent = 0
 
     def push(self, lane: Lane, frame: bytes) -> None:
         """Queue one frame.
 
         Raises:
-            OverflowError: the lane is full; our own code must look at `queued` first.
+            OverflowError: the lane is full; our own code must look at `has_room` first.
         """
         queue = self._lanes[lane]
         if len(queue) >= QUEUE_LIMIT:
             raise OverflowError(f"{QUEUE_LIMIT} frames wait in lane {lane.name}")
         queue.append(frame)
+        self.frames += 1
         self._queued_bytes[lane] += len(frame)
 
     def drop_waiting(self, lane: Lane) -> None:
         """Forget the frames of *lane* that have not begun; one that has begun is finished."""
+        self.frames -= len(self._lanes[lane])
         self._lanes[lane].clear()
         self._queued_bytes[lane] = 0
 
     def queued(self, lane: Lane) -> int:
-        """Bytes of frames in *lane* that are not fully cut yet."""
+        """Bytes of frames in *lane* that have not begun."""
         return self._queued_bytes[lane]
 
-    @property
-    def idle(self) -> bool:
-        """Nothing waits and nothing is unacknowledged."""
-        return not self._unacked and not any(self._lanes) and not any(self._cutting)
-
-    @property
-    def in_flight(self) -> int:
-        """Counted pieces that are not acknowledged."""
-        return len(self._unacked)
+    def has_room(self, lane: Lane, limit: int) -> bool:
+        """Whether less than *limit* bytes wait in *lane*, and few enough frames."""
+        return self._queued_bytes[lane] < limit and len(self._lanes[lane]) < QUEUE_LIMIT // 2
 
     def acknowledge(self, received: int) -> None:
         """The other side has *received* counted pieces so far.
@@ -145,13 +165,18 @@ class Outgoing:
                 self._unacked_bulk -= size
             self._acked += 1
 
-    def pieces(self, *, bulk: bool = True) -> Iterator[bytes]:
-        """Cut and yield what may be sent now, most urgent first; *bulk* false holds that lane."""
+    def pieces(self, *, bulk: int | None = None) -> Iterator[bytes]:
+        """Cut and yield what may be sent now, most urgent first.
+
+        With *bulk*, nothing is taken from that lane once it has sent so many bytes on this carrier.
+        """
         while (piece := self._next(Lane.CONTROL)) is not None:
             yield piece
         while self._open(Lane.EDITS) and (piece := self._next(Lane.EDITS)) is not None:
             yield piece
-        while bulk and self._open(Lane.BULK) and (piece := self._next(Lane.BULK)) is not None:
+        while bulk is None or self.bulk_sent < bulk:
+            if not self._open(Lane.BULK) or (piece := self._next(Lane.BULK)) is None:
+                return
             yield piece
 
     def _open(self, lane: Lane) -> bool:
@@ -161,17 +186,18 @@ class Outgoing:
         return lane is Lane.EDITS or self._unacked_bulk < window.bulk_bytes
 
     def _next(self, lane: Lane) -> bytes | None:
-        cutting = self._cutting[lane]
-        if cutting is None:
+        begun = self._begun[lane]
+        if begun is None:
             queue = self._lanes[lane]
             if not queue:
                 return None
             frame = queue.popleft()
             self._queued_bytes[lane] -= len(frame)
-            cutting = self._cutting[lane] = self._cut(lane, frame)
-        piece = next(cutting)
+            begun = self._begun[lane] = self._begin(lane, frame)
+        piece = begun.piece()
         if not piece[0] & MORE:
-            self._cutting[lane] = None
+            self._begun[lane] = None
+            self.frames -= 1
         self._count(lane, len(piece))
         return piece
 
@@ -184,13 +210,11 @@ class Outgoing:
         self._unacked_bytes += size
         if lane is Lane.BULK:
             self._unacked_bulk += size
+            self.bulk_sent += size
 
-    def _cut(self, lane: Lane, frame: bytes) -> Iterator[bytes]:
+    def _begin(self, lane: Lane, frame: bytes) -> _Begun:
         body, deflated = self._deflate(lane, frame)
-        flags = lane << LANE_SHIFT | deflated
-        for start in range(0, max(len(body), 1), PIECE_BODY):
-            more = MORE if start + PIECE_BODY < len(body) else 0
-            yield bytes((flags | more,)) + body[start : start + PIECE_BODY]
+        return _Begun(lane << LANE_SHIFT | deflated, body)
 
     def _deflate(self, lane: Lane, frame: bytes) -> tuple[bytes, int]:
         if lane is Lane.EDITS:
@@ -217,6 +241,7 @@ class Incoming:
         self._unreported = 0
         self._unreported_bytes = 0
         self.bytes_received = 0
+        self.bulk_received = 0
 
     def receive(self, piece: bytes) -> tuple[Lane, bytes] | None:
         """Take one piece; return a frame, and its lane, if this piece completes one.
@@ -257,6 +282,8 @@ class Incoming:
             self.received += 1
             self._unreported += 1
             self._unreported_bytes += size
+        if lane is Lane.BULK:
+            self.bulk_received += size
 
     def _inflate(self, lane: Lane, body: bytes) -> bytes:
         limit = _LIMITS[lane]

@@ -5,7 +5,7 @@ these meet in one `Link` per peer, whose pulse is watched.
 """
 
 from collections.abc import Callable
-from typing import Protocol, assert_never
+from typing import Final, Protocol, assert_never
 
 from peer.core.actions import Action, Tell
 from peer.core.carrier import Lane
@@ -24,14 +24,19 @@ from peer.core.events import (
     ServerEntered,
     ServerLost,
 )
-from peer.core.frames import Answer, Bye, Frame, NoDirect, Offer, Ping, encode
+from peer.core.frames import Answer, Bye, Frame, NoDirect, Offer, encode
 from peer.core.greeting import Greeting, Setup
 from peer.core.ids import Attempt, PeerId
 from peer.core.link import DEAD_AFTER, DOUBT, PING_EVERY, SILENT_AFTER, Carrier, Link, Member
 from peer.core.notices import PeerJoined, PeerLeft, PeerPath, PeerSilent, ServerState, Warned
-from peer.errors import RemoteError
+from peer.errors import Refused, RemoteError
 
-__all__ = ["ConnectionEvent", "Connections", "Listener"]
+__all__ = ["LINKS_LIMIT", "STOOD", "ConnectionEvent", "Connections", "Listener"]
+
+LINKS_LIMIT: Final = 64
+"""As many as the largest room has members; each link holds queues, streams and windows."""
+STOOD: Final = 5.0
+"""Seconds after which a path is worth dialling again at once when it dies; else its next try has its turn."""
 
 ConnectionEvent = (
     ServerEntered
@@ -80,7 +85,7 @@ class Connections:
         self._emit = emit
         self._summary = summary
         self._user = user
-        self._greeting = Greeting(setup, emit)
+        self._greeting = Greeting(setup, emit, self._admit)
         self._links: dict[PeerId, Link] = {}
         self._dialing: dict[PeerId, Dialing] = {}
         self._attempts = 0
@@ -175,6 +180,14 @@ class Connections:
         if known is not None:
             self._attach_relay(*known, now)
 
+    def _admit(self, member: Member) -> None:
+        """Refuse whoever claims the CRDT client id of somebody else, or is one too many."""
+        others = [link.member for link in self._links.values() if link.member.id != member.id]
+        if member.client in (self._setup.client, *(other.client for other in others)):
+            raise Refused(f"{member.name} claims to write with the id of somebody else")
+        if len(others) >= LINKS_LIMIT:
+            raise Refused(f"there are {LINKS_LIMIT} peers here already")
+
     def _attach_relay(self, member: Member, carrier: Carrier, now: float) -> None:
         link = self._links.get(member.id)
         if link is None:
@@ -196,7 +209,8 @@ class Connections:
 
     def _new_dialing(self, link: Link, now: float) -> Dialing:
         wanted = "relay" not in (self._setup.policy, link.member.policy)
-        link.direct_decided = not wanted
+        if not wanted:
+            link.decide()
         return Dialing(
             dials=self._setup.me < link.member.id,
             wanted=wanted,
@@ -235,7 +249,7 @@ class Connections:
 
     def _open_direct(self, link: Link, event: DirectOpened, now: float) -> None:
         link.direct = Carrier(event.attempt, now, event.path, event.address)
-        link.direct_decided = True
+        link.decide()
         if link.relay is not None:
             link.relay.out.drop_waiting(Lane.BULK)  # it is asked for again over the new path
         link.next_ping = now
@@ -243,12 +257,17 @@ class Connections:
         self._tell_path(link, now)
 
     def _direct_broken(self, link: Link, reason: str, now: float) -> None:
-        link.direct_decided = True
-        dialing = self._dialing[link.member.id]
-        dialing.broken(reason, now)
-        if link.direct is not None:
-            self._lose(link, link.direct, reason, now)
-            dialing.soon(now)
+        link.decide()
+        self._dialing[link.member.id].broken(reason, now)
+        self._follow_dialing(link, reason, now)
+
+    def _follow_dialing(self, link: Link, reason: str, now: float) -> None:
+        """A direct carrier goes with the try that made it."""
+        direct, dialing = link.direct, self._dialing[link.member.id]
+        if direct is not None and direct.key != dialing.attempt:
+            self._lose(link, direct, reason, now)
+            if now - direct.opened >= STOOD:
+                dialing.soon(now)
 
     # --- receiving ----------------------------------------------------------------------------------------
 
@@ -271,23 +290,24 @@ class Connections:
         dialing = self._dialing[link.member.id]
         match frame:
             case Bye():
-                self._drop(link, "bye", now)
-                return
+                self._said_bye(link, frame, now)
             case Offer():
-                if link.direct is not None:
-                    self._lose(link, link.direct, "the other side dials again", now)
                 dialing.offered(frame, now)
+                self._follow_dialing(link, "the other side dials again", now)
             case Answer():
                 dialing.answered(frame)
             case NoDirect():
+                link.decide()
                 dialing.declined(frame, now)
-                link.direct_decided = True
-                return
-            case Ping():
-                self._tell_path(link, now)
+                self._follow_dialing(link, frame.reason, now)
             case _:
-                pass
-        self._user.frame_arrived(link, frame, now)
+                self._user.frame_arrived(link, frame, now)
+
+    def _said_bye(self, link: Link, frame: Bye, now: float) -> None:
+        refused = frame.reason.startswith("refused")
+        if refused:
+            self._emit(Tell(Warned("W-REFUSED", f"{link.member.name} ended the link: {frame.reason}")))
+        self._drop(link, "refused" if refused else "bye", now)
 
     # --- losing ---------------------------------------------------------------------------------------------
 
@@ -302,11 +322,12 @@ class Connections:
             self._tell_path(link, now)
 
     def cut_off(self, link: Link, error: RemoteError, now: float) -> None:
-        """A peer broke the protocol: say so, and have nothing more to do with this run of it."""
+        """A peer broke the protocol: say so, and have nothing to do with its device for a while."""
         message = f"{link.member.name} was cut off: {error}"
         self._emit(Tell(Warned("W-CUT-OFF", message)))
         link.signal(Bye(f"refused: {error}"[:120]))
         link.pump(now)
+        self._greeting.refuse(link.member.id, now)
         self._drop(link, "refused", now)
 
     def _drop(self, link: Link, reason: str, now: float) -> None:
@@ -317,8 +338,8 @@ class Connections:
         del self._links[link.member.id]
         self._user.link_closed(link)
         self._emit(Tell(PeerLeft(link.member.short, link.member.name, reason)))
-        if reason == "silent" and relay is not None and isinstance(relay.key, bytes):
-            # still in the room as far as the server knows: it may wake up
+        if reason in ("silent", "refused") and relay is not None and isinstance(relay.key, bytes):
+            # still in the room as far as the server knows: it may wake up, or mend its ways
             self._greeting.broken(relay.key, now)
 
     def leave(self, now: float) -> None:
@@ -343,7 +364,7 @@ class Connections:
             self._watch(link, now)
         for peer, dialing in list(self._dialing.items()):
             if dialing.tick(now):
-                self._links[peer].direct_decided = True
+                self._links[peer].decide()
 
     def _watch(self, link: Link, now: float) -> None:
         silence = now - link.heard

@@ -16,13 +16,24 @@ from peer.core.actions import AcceptAnswer, AcceptOffer, Action, CloseDirect, Di
 from peer.core.frames import Answer, Frame, NoDirect, Offer
 from peer.core.ids import Attempt
 
-__all__ = ["CONNECT_TIMEOUT", "MOVES", "RETRY_DELAYS", "Dialing", "Signal", "State"]
+__all__ = [
+    "CONNECT_TIMEOUT",
+    "MOVES",
+    "OFFER_EVERY",
+    "RETRY_AT_LAST",
+    "RETRY_DELAYS",
+    "Dialing",
+    "Signal",
+    "State",
+]
 
 CONNECT_TIMEOUT: Final = 15.0
 """Seconds for one try: ICE over two NATs and a TURN server answers within ten, or never."""
 RETRY_DELAYS: Final = (1.0, 4.0, 15.0, 60.0, 60.0, 60.0)
 """Quick at first, for a packet lost; then rarely, for a network that changed."""
 RETRY_AT_LAST: Final = 300.0
+OFFER_EVERY: Final = 0.5
+"""Seconds between two offers that we answer; each costs a peer connection, and honest retries wait longer."""
 
 
 class State(Enum):
@@ -58,7 +69,6 @@ MOVES: Final[dict[tuple[State, Signal], State]] = {
     (State.ANSWERING, Signal.ANSWER_MADE): State.OPENING,
     (State.OPENING, Signal.OPENED): State.OPEN,
     (State.IDLE, Signal.OFFERED): State.ANSWERING,
-    (State.IDLE, Signal.DECLINED): State.OFF,
     **{(state, Signal.OFFERED): State.ANSWERING for state in _RUNNING},
     **{(state, Signal.BROKEN): State.IDLE for state in _RUNNING},
     **{(state, Signal.DECLINED): State.OFF for state in _RUNNING},
@@ -82,12 +92,12 @@ class Dialing:
         self.state = State.IDLE if wanted else State.OFF
         self.attempt: Attempt | None = None
         self.tries = 0
-        self.reason = ""
         self._dials = dials
         self._same_host = same_host
         self._next_dial: float | None = now if dials and wanted else None
         self._deadline: float | None = None
         self._remote_attempt = 0
+        self._next_offer = now
         self._number = number
         self._emit = emit
         self._signal = signal
@@ -129,6 +139,10 @@ class Dialing:
         if self.state is State.OFF:
             self._signal(NoDirect(frame.attempt, "not wanted here", final=True))
             return
+        if now < self._next_offer:
+            self._signal(NoDirect(frame.attempt, "offered again too soon"))
+            return
+        self._next_offer = now + OFFER_EVERY
         self._drop()
         self._move(Signal.OFFERED)
         self._begin(now)
@@ -147,8 +161,6 @@ class Dialing:
         if frame.final:
             self._drop()
             self._move(Signal.DECLINED)
-            self._next_dial = None
-            self.reason = frame.reason
         else:
             self.broken(frame.reason, now)
 
@@ -164,7 +176,6 @@ class Dialing:
         """The present try, or the path that stood, is gone."""
         if not self._move(Signal.BROKEN):
             return
-        self.reason = reason
         if not self._dials:
             self._signal(NoDirect(self._remote_attempt, reason[:120]))
         self._drop()

@@ -14,20 +14,36 @@ from dataclasses import dataclass
 from typing import Final
 
 from peer.core.actions import Action, CloseSeal, OpenSeal, Tell
-from peer.core.carrier import Lane
+from peer.core.carrier import LANE_MASK, Lane
 from peer.core.certificates import verify_chain
 from peer.core.frames import PROTOCOL, Bye, Frame, Hello, Proof, encode
-from peer.core.ids import DeviceKey, PeerId, peer_id
+from peer.core.ids import DeviceKey, PeerId, device_of, peer_id
 from peer.core.link import Carrier, Member
 from peer.core.notices import Warned
 from peer.errors import Refused, RemoteError
 
-__all__ = ["GREETING_TIMEOUT", "SEAL_DELAYS", "Greeting", "Setup"]
+__all__ = [
+    "APPROACHES_LIMIT",
+    "GREETING_TIMEOUT",
+    "REFUSED_FOR",
+    "REFUSED_LIMIT",
+    "SEAL_DELAYS",
+    "Greeting",
+    "Setup",
+]
 
 GREETING_TIMEOUT: Final = 10.0
 """Seconds from the first TLS byte to the checked hello: a few round trips, generously."""
 SEAL_DELAYS: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Waits before TLS is tried again with someone who is still in the room."""
+APPROACHES_LIMIT: Final = 256
+"""Addresses that we deal with at once: four for each of the 64 members of the largest room."""
+REFUSED_FOR: Final = 600.0
+"""Seconds for which a device that broke the protocol is not talked to: time to update or to leave it."""
+REFUSED_LIMIT: Final = 256
+"""Devices that are remembered for that; the oldest is forgotten first."""
+NAME_LIMIT: Final = 128
+"""Characters of a name that fit in a hello."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +87,20 @@ class _Approach:
 
 
 class Greeting:
-    """Everyone in the room who is not a link yet."""
+    """Everyone in the room who is not a link yet.
 
-    def __init__(self, setup: Setup, emit: Callable[[Action], None]) -> None:
+    *admit* is asked about each member that said who it is; it raises `Refused` for one who may not come in.
+    """
+
+    def __init__(
+        self, setup: Setup, emit: Callable[[Action], None], admit: Callable[[Member], None]
+    ) -> None:
         self._setup = setup
         self._emit = emit
+        self._admit = admit
         self._address = b""
         self._approaches: dict[bytes, _Approach] = {}
+        self._refused: dict[bytes, float] = {}
 
     def entered(self, address: bytes, members: tuple[bytes, ...], now: float) -> None:
         """We are in the room under *address*, with *members*."""
@@ -90,9 +113,17 @@ class Greeting:
         """Somebody is in the room: start, or wait for them to."""
         if address == self._address:
             return
-        approach = self._approaches[address] = _Approach(initiator=self._address < address)
-        if approach.initiator:
+        self._approaches.pop(address, None)
+        approach = self._approach(address)
+        if approach is not None and approach.initiator:
             self._open(address, approach, now)
+
+    def _approach(self, address: bytes) -> _Approach | None:
+        """What we know of this address; `None` if there are too many to begin with another one."""
+        approach = self._approaches.get(address)
+        if approach is None and len(self._approaches) < APPROACHES_LIMIT:
+            approach = self._approaches[address] = _Approach(initiator=self._address < address)
+        return approach
 
     def left(self, address: bytes) -> None:
         """Somebody left before we knew them."""
@@ -107,7 +138,14 @@ class Greeting:
 
     def sealed(self, address: bytes, device: DeviceKey, binding: bytes, now: float) -> None:
         """TLS stands: prove that we hold the session's secret, over a carrier that is not trusted yet."""
-        approach = self._approaches.setdefault(address, _Approach(self._address < address))
+        approach = self._approach(address)
+        if approach is None:
+            self._emit(CloseSeal(address))
+            return
+        if (until := self._refused.get(device, now)) > now:
+            self.broken(address, now)
+            approach.retry_at = until if approach.initiator else None
+            return
         approach.device = device
         approach.binding = binding
         approach.proved = False
@@ -126,7 +164,7 @@ class Greeting:
             PROTOCOL,
             setup.me[32:],
             list(setup.chain),
-            setup.name,
+            setup.name[:NAME_LIMIT],
             setup.host,
             setup.client,
             setup.version,
@@ -148,6 +186,8 @@ class Greeting:
         if approach is None or approach.carrier is None or approach.device is None:
             return None
         try:
+            if piece and piece[0] & LANE_MASK:
+                raise Refused("the other side spoke before it said who it is")
             arrived = approach.carrier.receive(piece, now)
             if arrived is None:
                 return None
@@ -156,6 +196,7 @@ class Greeting:
                 self._say(approach.carrier, self._hello())
                 return None
             member = self._check_hello(arrived[1], approach.device, now)
+            self._admit(member)
         except RemoteError as error:
             if approach.proved:
                 self._say(approach.carrier, Bye(f"refused: {error}"[:120]))
@@ -183,19 +224,30 @@ class Greeting:
         them = peer_id(device, frame.instance)
         if them == setup.me:
             raise Refused("the server showed us our own face")
+        if self._refused.get(them, now) > now:
+            raise Refused("it broke the protocol a moment ago")
         return Member(them, frame.name, role.word, frame.client, frame.host, frame.path_policy)
 
     def broken(self, address: bytes, now: float) -> None:
         """The sealed link failed, or was closed by us: try again later if it is ours to start."""
-        approach = self._approaches.get(address)
-        if approach is None:
-            approach = self._approaches[address] = _Approach(initiator=self._address < address)
-        approach.carrier = approach.device = approach.deadline = None
         self._emit(CloseSeal(address))
+        approach = self._approach(address)
+        if approach is None:
+            return
+        approach.carrier = approach.device = approach.deadline = None
         if approach.initiator:
             delay = SEAL_DELAYS[min(approach.failures, len(SEAL_DELAYS) - 1)]
             approach.failures += 1
             approach.retry_at = now + delay
+
+    def refuse(self, peer: PeerId, now: float) -> None:
+        """Do not talk to this peer's device for `REFUSED_FOR` seconds; if it is ours, not to that run."""
+        device = device_of(peer)
+        name = peer if device == device_of(self._setup.me) else device
+        self._refused.pop(name, None)
+        self._refused[name] = now + REFUSED_FOR
+        if len(self._refused) > REFUSED_LIMIT:
+            del self._refused[next(iter(self._refused))]
 
     def tick(self, now: float) -> None:
         """Start again with those who broke, give up those who take too long."""

@@ -6,7 +6,7 @@ machine share a device key and are still two peers.
 
 from typing import Final, NewType
 
-__all__ = ["INDEX", "Attempt", "DeviceKey", "DocId", "PeerId", "device_of", "is_doc_id", "peer_id"]
+__all__ = ["INDEX", "Attempt", "DeviceKey", "DocId", "PeerId", "device_of", "peer_id"]
 
 DeviceKey = NewType("DeviceKey", bytes)
 """Raw Ed25519 public key of one installation, 32 bytes."""
@@ -32,8 +32,3 @@ def peer_id(device: DeviceKey, instance: bytes) -> PeerId:
 def device_of(peer: PeerId) -> DeviceKey:
     """The device half of a peer's name."""
     return DeviceKey(peer[:32])
-
-
-def is_doc_id(value: bytes) -> bool:
-    """Whether *value* can name a document."""
-    return len(value) == 8

@@ -1,157 +1,237 @@
-"""Which file is where: the index entries, read the same way by every peer.
+"""The entries of the index, and where in the folder each of them goes, the same on every peer.
 
-An entry is a file, named by its document's id; what is known of it are flat keys, so that two people who
-change different things about one file do not undo each other:
+An entry is several keys of the index, all beginning with the file's id: a file is its id, not its
+path, so two people who create one path at once make two entries and keep both files.  The keys:
 
-    ID/path   where its creator, or the last to rename it, wants it     ID/kind   `text` or `blob`
-    ID/by     who created it, for the name of a copy                    ID/exec   whether it may be executed
-    ID/eol    `crlf` when all its line ends are                         ID/hash, ID/size   of a blob
-    ID/gone   it was deleted by someone who knew this state vector of it
+    ID/path   where its people want it
+    ID/kind   "text" or "blob"
+    ID/exec   true if it may be executed
+    ID/eol    "crlf" if its lines end in CR LF (text)
+    ID/by     name of the device that made it
+    ID/since  state vector without which its text is not here yet (text)
+    ID/blob   SHA-256, size, and the beginnings of the digests it replaced, newest first (blob)
+    ID/gone   what the one who deleted it knew of it: a state vector, or the digest
 
-Nothing in an entry is believed: what cannot be a file is left out and reported.
+An entry whose text or digest has moved on from what its deleter knew lives: an edit beats a delete.
+Peers write the index, so nothing in here is trusted: an entry that cannot be used is left out.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
+from peer.core.contents import BLOB_LIMIT
 from peer.core.ids import DocId
-from peer.core.paths import check_path, fold
-from peer.errors import Refused
+from peer.core.index import Scalar
+from peer.core.paths import fold, is_shareable
 
-__all__ = ["ATTRIBUTES", "Entry", "Layout", "key_of", "read_layout"]
+__all__ = [
+    "ANCESTORS",
+    "UNCONDITIONAL",
+    "Blob",
+    "Entry",
+    "Layout",
+    "doc_of",
+    "is_living",
+    "key_of",
+    "lay_out",
+    "read_entry",
+    "read_layout",
+    "same_path_name",
+]
 
-Scalar = str | int | float | bool | bytes | None
+ANCESTORS: Final = 8
+"""Digests that a blob's entry says it replaced: more changes than that are not made at one time."""
 
-ATTRIBUTES: Final = ("path", "kind", "by", "exec", "eol", "hash", "size", "gone")
-"""Everything that may be known of an entry."""
-COPIES: Final = 1000
-"""Names tried for one copy; more files of one name are not shown."""
+ANCESTOR_DIGITS: Final = 16
+"""Hexadecimal digits of each: enough that two never meet by chance."""
+
+NAME_LETTERS: Final = 40
+"""Letters of a device's name in a file's name."""
+
+TRIES: Final = 100
+"""Numbered names tried for a path that many want, before the id is used."""
+
+UNCONDITIONAL: Final = b"*"
+"""Deleted whatever anybody wrote: what the deleter knew was too much to be said."""
+
+_KEY: Final = re.compile("([0-9a-f]{16})/")
+_BLOB: Final = re.compile(r"([0-9a-f]{64}) ([0-9]{1,12})((?: [0-9a-f]{16}){0,8})")
+_UNNAMEABLE: Final = re.compile(r"[^\w .+-]")
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """What a binary file holds."""
+
+    digest: bytes
+    size: int
+    replaced: tuple[str, ...] = ()
+    """Beginnings of the digests that it took the place of, newest first."""
+
+    def follows(self, digest: bytes) -> bool:
+        """Whether its writer had seen *digest*."""
+        return digest.hex()[:ANCESTOR_DIGITS] in self.replaced
+
+    def after(self, before: "Blob") -> "Blob":
+        """This blob, put in the place of *before*."""
+        replaced = (before.digest.hex()[:ANCESTOR_DIGITS], *before.replaced)
+        return Blob(self.digest, self.size, replaced[:ANCESTORS])
+
+    def __str__(self) -> str:
+        return " ".join((self.digest.hex(), str(self.size), *self.replaced))
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file as the index has it.
+    """One file of the session.
 
     Attributes:
-        doc: its document.
-        wanted: the path in the index; where it really is, is its key in `Layout.files`.
+        blob: what it holds; `None` for a text.
+        gone: `None` unless it was deleted.
     """
 
     doc: DocId
-    wanted: str
-    kind: str = "text"
-    by: str = ""
-    executable: bool = False
-    eol: str = "lf"
-    digest: bytes | None = None
-    size: int = 0
+    path: str
+    blob: Blob | None
+    executable: bool
+    crlf: bool
+    by: str
+    since: bytes
+    gone: bytes | None
+
+    @property
+    def kind(self) -> str:
+        """`text` or `blob`."""
+        return "text" if self.blob is None else "blob"
+
+    @property
+    def digest(self) -> bytes | None:
+        """SHA-256 of a binary file."""
+        return None if self.blob is None else self.blob.digest
+
+    @property
+    def eol(self) -> str:
+        """`crlf` or nothing."""
+        return "crlf" if self.crlf else ""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Layout:
-    """Where every file is.
+    """The living files by where they go, and the ids whose entries cannot be used."""
 
-    Attributes:
-        files: entries by path.
-        paths: paths by document.
-        gone: documents that were deleted and not edited since.
-        unusable: why an entry is not shown, by its path or id.
-    """
-
-    files: dict[str, Entry] = field(default_factory=dict)
-    paths: dict[DocId, str] = field(default_factory=dict)
-    gone: set[DocId] = field(default_factory=set)
-    unusable: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Entry]
+    refused: frozenset[DocId]
 
 
-def key_of(doc: DocId, attribute: str) -> str:
-    """The index key of one attribute of a file."""
-    return f"{doc.hex()}/{attribute}"
+def key_of(doc: DocId, field: str) -> str:
+    """The key of the index under which one field of an entry is."""
+    return f"{doc.hex()}/{field}"
+
+
+def doc_of(key: str) -> DocId | None:
+    """The file that a key belongs to; `None` for a key of another form."""
+    match = _KEY.match(key)
+    return DocId(bytes.fromhex(match[1])) if match else None
 
 
 def read_layout(entries: Mapping[str, Scalar], is_edited: Callable[[DocId, bytes], bool]) -> Layout:
-    """Place every entry.
+    """The whole folder.
 
-    *is_edited(doc, state_vector)*: whether the document holds edits that the owner of that state vector
-    did not know.  Such a file is not gone: an edit beats a delete.
+    Args:
+        entries: of the index.
+        is_edited: whether a text holds anything beyond a state vector.
     """
-    layout = Layout()
-    taken: set[str] = set()
-    for doc, attributes in sorted(_grouped(entries).items()):
-        gone = attributes.get("gone")
-        if isinstance(gone, bytes) and not is_edited(doc, gone):
-            layout.gone.add(doc)
-            continue
-        try:
-            entry = _read(doc, attributes)
-            path = _place(entry, taken)
-        except Refused as error:
-            layout.unusable[str(attributes.get("path", doc.hex()))[:200]] = str(error)
-            continue
-        _take(path, taken)
-        layout.files[path] = entry
-        layout.paths[doc] = path
-    return layout
+    docs = sorted({doc for doc in map(doc_of, entries) if doc is not None})
+    read = {doc: read_entry(doc, entries) for doc in docs}
+    living = {doc: entry for doc, entry in read.items() if entry is not None and is_living(entry, is_edited)}
+    paths = lay_out(living.values())
+    refused = frozenset(doc for doc, entry in read.items() if entry is None)
+    return Layout({path: living[doc] for doc, path in paths.items()}, refused)
 
 
-def _grouped(entries: Mapping[str, Scalar]) -> dict[DocId, dict[str, Scalar]]:
-    grouped: dict[DocId, dict[str, Scalar]] = {}
-    for key, value in entries.items():
-        name, _, attribute = key.partition("/")
-        if attribute in ATTRIBUTES and len(name) == 16 and name.isascii() and name == name.lower():
-            try:
-                doc = DocId(bytes.fromhex(name))
-            except ValueError:
-                continue
-            grouped.setdefault(doc, {})[attribute] = value
-    return grouped
+def is_living(entry: Entry, is_edited: Callable[[DocId, bytes], bool]) -> bool:
+    """Whether the file was not deleted, or was changed by somebody who did not know of that."""
+    if entry.gone is None:
+        return True
+    if entry.gone == UNCONDITIONAL:
+        return False
+    if entry.blob is not None:
+        return entry.gone != entry.blob.digest
+    return is_edited(entry.doc, entry.gone)
 
 
-def _read(doc: DocId, attributes: Mapping[str, Scalar]) -> Entry:
-    path = attributes.get("path")
-    if not isinstance(path, str):
-        raise Refused("it has no path")
-    check_path(path)
-    kind = attributes.get("kind", "text")
-    digest, size = attributes.get("hash"), attributes.get("size", 0)
-    if kind not in ("text", "blob"):
-        raise Refused("it is of a kind that this version does not know")
-    if kind == "blob" and not (isinstance(digest, bytes) and len(digest) == 32 and isinstance(size, int)):
-        raise Refused("it does not say what it holds")
+def read_entry(doc: DocId, entries: Mapping[str, Scalar]) -> Entry | None:
+    """The entry of one file, or `None` if it is incomplete or cannot be used here."""
+    path, kind = entries.get(key_of(doc, "path")), entries.get(key_of(doc, "kind"))
+    if not isinstance(path, str) or not is_shareable(path):
+        return None
+    blob = _read_blob(entries.get(key_of(doc, "blob"))) if kind == "blob" else None
+    if kind != "text" and blob is None:
+        return None
+    by, since, gone = (entries.get(key_of(doc, field)) for field in ("by", "since", "gone"))
     return Entry(
         doc,
         path,
-        str(kind),
-        str(attributes.get("by", ""))[:64],
-        attributes.get("exec") is True,
-        "crlf" if attributes.get("eol") == "crlf" else "lf",
-        digest if isinstance(digest, bytes) else None,
-        size if isinstance(size, int) else 0,
+        blob,
+        executable=entries.get(key_of(doc, "exec")) is True,
+        crlf=entries.get(key_of(doc, "eol")) == "crlf",
+        by=by if isinstance(by, str) else "",
+        since=since if isinstance(since, bytes) else b"",
+        gone=gone if isinstance(gone, bytes) else None,
     )
 
 
-def _place(entry: Entry, taken: set[str]) -> str:
-    for path in _names(entry):
-        parents = [str(parent) for parent in PurePosixPath(path).parents][:-1]
-        clash = fold(path) in taken or f"{fold(path)}/" in taken
-        if not clash and not any(fold(parent) in taken for parent in parents):
-            check_path(path)
+def _read_blob(value: Scalar) -> Blob | None:
+    match = _BLOB.fullmatch(value) if isinstance(value, str) else None
+    if match is None or int(match[2]) > BLOB_LIMIT:
+        return None
+    return Blob(bytes.fromhex(match[1]), int(match[2]), tuple(match[3].split()))
+
+
+def lay_out(entries: Iterable[Entry]) -> dict[DocId, str]:
+    """Where each of these living files goes.
+
+    The lowest id keeps a path that several want; a path that is a directory of another one gives
+    way.  The others get the name of who made them, and a number if that is not enough.
+    """
+    ordered = sorted(entries, key=lambda entry: entry.doc)
+    folds = {entry.doc: fold(entry.path) for entry in ordered}
+    directories = {above for place in folds.values() for above in _above(place)}
+    placed: dict[DocId, str] = {}
+    taken: set[str] = set()
+    for entry in ordered:
+        place = folds[entry.doc]
+        if place not in taken and place not in directories:
+            placed[entry.doc] = entry.path
+            taken.add(place)
+    for entry in ordered:
+        if entry.doc not in placed:
+            placed[entry.doc] = _free_path(entry, taken, directories)
+            taken.add(fold(placed[entry.doc]))
+    return placed
+
+
+def same_path_name(path: str, mark: str) -> str:
+    """*path* with *mark* in brackets before the ending."""
+    directory, slash, name = path.rpartition("/")
+    dot = name.rfind(".", 1)
+    stem, ending = (name[:dot], name[dot:]) if dot > 0 else (name, "")
+    return f"{directory}{slash}{stem} ({mark}){ending}"
+
+
+def _free_path(entry: Entry, taken: set[str], directories: set[str]) -> str:
+    name = _UNNAMEABLE.sub("", entry.by).strip()[:NAME_LETTERS] or "copy"
+    marks = [name, *(f"{name} {number}" for number in range(2, TRIES))]
+    for path in (same_path_name(entry.path, mark) for mark in marks):
+        if is_shareable(path) and fold(path) not in taken and fold(path) not in directories:
             return path
-    raise Refused("there are too many files of this name")
+    return f"{entry.doc.hex()}.copy"
 
 
-def _names(entry: Entry) -> Iterator[str]:
-    yield entry.wanted
-    place = PurePosixPath(entry.wanted)
-    who = "".join(letter for letter in entry.by if letter.isalnum() or letter in " -_").strip() or "copy"
-    for number in range(1, COPIES):
-        mark = who if number == 1 else f"{who} {number}"
-        yield str(place.with_name(f"{place.stem} ({mark}){place.suffix}"))
-
-
-def _take(path: str, taken: set[str]) -> None:
-    taken.add(fold(path))
-    # a folder is taken too, with a mark, so that no file gets its name
-    taken.update(f"{fold(str(parent))}/" for parent in list(PurePosixPath(path).parents)[:-1])
+def _above(place: str) -> Iterable[str]:
+    at = place.find("/")
+    while at >= 0:
+        yield place[:at]
+        at = place.find("/", at + 1)

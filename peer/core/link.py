@@ -85,8 +85,8 @@ class Carrier:
         """The action that closes this carrier."""
         return CloseSeal(self.key) if isinstance(self.key, bytes) else CloseDirect(self.key, drain)
 
-    def orders(self, *, bulk: bool = True) -> Iterable[Action]:
-        """The actions that send what may be sent now."""
+    def orders(self, *, bulk: int | None = None) -> Iterable[Action]:
+        """The actions that send what may be sent now; for *bulk* see `Outgoing.pieces`."""
         return map(self.order, self.out.pieces(bulk=bulk))
 
     def ping(self, now: float, summary: bytes) -> None:
@@ -144,7 +144,7 @@ class Link:
         self.told_silent = False
         self.doubted_until: float | None = None
         self.next_ping = now
-        self.direct_decided = False
+        self._undecided_until: float | None = now + RELAY_PATIENCE
         self._policy = policy
         self._emit = emit
         self._bytes_before = (0, 0)
@@ -162,7 +162,12 @@ class Link:
     @property
     def heard(self) -> float:
         """When anything last came from this peer."""
-        return max([self._heard_before, *(carrier.heard for carrier in self.carriers())])
+        heard = self._heard_before
+        if self.direct is not None and self.direct.heard > heard:
+            heard = self.direct.heard
+        if self.relay is not None and self.relay.heard > heard:
+            heard = self.relay.heard
+        return heard
 
     @property
     def path(self) -> str | None:
@@ -194,21 +199,28 @@ class Link:
             carrier.out.push(Lane.CONTROL, encode(frame))
 
     def room(self, lane: Lane, limit: int) -> bool:
-        """Whether less than *limit* bytes wait in *lane* and the window is not what they wait for."""
+        """Whether content has a carrier, on which less than *limit* bytes wait in *lane*."""
         carrier = self.content
-        return carrier is not None and carrier.out.queued(lane) < limit
+        return carrier is not None and carrier.out.has_room(lane, limit)
+
+    @property
+    def bulk_received(self) -> int:
+        """Bytes of bulk that the content carrier brought: they grow while a large answer arrives."""
+        return 0 if self.content is None else self.content.incoming.bulk_received
+
+    def decide(self) -> None:
+        """Whether there is a direct path is known by now: the relay carries what it is given."""
+        self._undecided_until = None
 
     def pump(self, now: float) -> None:
         """Send whatever may be sent now."""
-        for carrier in self.carriers():
-            held = carrier is self.relay and not self._relay_may_carry_bulk(carrier, now)
-            for order in carrier.orders(bulk=not held):
-                self._emit(order)
-
-    def _relay_may_carry_bulk(self, relay: Carrier, now: float) -> bool:
-        if self.direct_decided or now - self.since >= RELAY_PATIENCE:
-            return True
-        return relay.out.bytes_sent < RELAY_BUDGET
+        if self._undecided_until is not None and now >= self._undecided_until:
+            self.decide()
+        for carrier in (self.direct, self.relay):
+            if carrier is not None and carrier.out.frames:
+                held = carrier is self.relay and self._undecided_until is not None
+                for order in carrier.orders(bulk=RELAY_BUDGET if held else None):
+                    self._emit(order)
 
     def detach(self, carrier: Carrier, *, close: bool = True, drain: bool = False) -> None:
         """Drop one carrier."""
@@ -238,6 +250,6 @@ class Link:
         moments = [self.next_ping, self.heard + (DEAD_AFTER if self.told_silent else SILENT_AFTER)]
         if self.doubted_until is not None:
             moments.append(self.doubted_until)
-        if not self.direct_decided and self.relay is not None and self.relay.out.queued(Lane.BULK):
-            moments.append(self.since + RELAY_PATIENCE)
+        if self._undecided_until is not None and self.relay is not None and self.relay.out.frames:
+            moments.append(self._undecided_until)
         return min(moments)

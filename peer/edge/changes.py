@@ -9,7 +9,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from contextlib import suppress
 from hashlib import sha256
 
 from peer.core.actions import MoveFile, RemoveFile, ReplaceFile
@@ -142,7 +141,7 @@ class Changes:
             draft, _ = self._place(directory, action, mode, None, take_name)
         except FileExistsError:
             return [self._refuse(action.path, self._look(directory, name))]
-        return [self._replaced(directory, name, action, draft, None)]
+        return [self._replaced(action, draft, None)]
 
     def _swap(self, directory: int, name: str, action: ReplaceFile, present: Found) -> list[FileEvent]:
         _check_replaceable(directory, name, present.status)
@@ -158,8 +157,8 @@ class Changes:
         found = self._taken(draft)
         if found is None or found.content is None:
             return self._undo(directory, name, action, draft, found)
-        self._displaced.add(action.path, draft.spot, found)
-        return [self._replaced(directory, name, action, draft, found.content)]
+        self._displaced.add(action.path, draft.spot, found, is_news=_digest(found) != action.expected)
+        return [self._replaced(action, draft, found.content)]
 
     def _place(
         self,
@@ -180,15 +179,8 @@ class Changes:
                     raise
         raise AssertionError  # the second turn returns or raises
 
-    def _replaced(
-        self, directory: int, name: str, action: ReplaceFile, draft: Draft, displaced: bytes | None
-    ) -> FileEvent:
-        self._known.forget(action.path)
-        with suppress(FileNotFoundError):
-            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            # Only if nobody wrote since: what we note must be the stamp of our content.
-            if stamp_of(status) == stamp_of(draft.status):
-                self._known.note(action.path, Found(action.content, status))
+    def _replaced(self, action: ReplaceFile, draft: Draft, displaced: bytes | None) -> FileEvent:
+        self._known.note(action.path, Found(action.content, draft.status))
         return FileReplaced(action.path, stamp_of(draft.status), displaced)
 
     def _taken(self, draft: Draft) -> Found | None:
@@ -203,9 +195,10 @@ class Changes:
         self._renames.exchange(draft.directory, draft.name, directory, name, draft.aside)
         ours = read_file(draft.directory, draft.name, self._limit)
         events: list[FileEvent] = []
-        if ours.content is not None and ours.content != action.content:
+        is_news = ours.content != action.content
+        if is_news and ours.content is not None:
             events.append(DisplacedChanged(action.path, ours.content))
-        self._displaced.add(action.path, draft.spot, ours)
+        self._displaced.add(action.path, draft.spot, ours, is_news=is_news)
         if found is None:
             raise StorageError("something that is not a file took its name a moment ago")
         return [*events, self._refuse(action.path, found)]
@@ -213,9 +206,10 @@ class Changes:
     def _overtaken(self, directory: int, name: str, action: ReplaceFile, draft: Draft) -> list[FileEvent]:
         events: list[FileEvent] = []
         old = read_file(draft.directory, draft.name, self._limit)
-        if old.content is not None and _digest(old) != action.expected:
+        is_news = _digest(old) != action.expected
+        if is_news and old.content is not None:
             events.append(DisplacedChanged(action.path, old.content))
-        self._displaced.add(action.path, draft.spot, old)
+        self._displaced.add(action.path, draft.spot, old, is_news=is_news)
         return [*events, self._refuse(action.path, self._look(directory, name))]
 
     # --- removing -------------------------------------------------------------------------------------
@@ -233,7 +227,8 @@ class Changes:
         if _digest(taken) != action.expected:
             return self._give_back(directory, name, away, spot, action, taken)
         self._known.forget(action.path)
-        self._displaced.add(action.path, self._trash.keep(away, spot.name, action.path), taken)
+        kept = self._trash.keep(away, spot.name, action.path)
+        self._displaced.add(action.path, kept, taken, is_news=False)
         return [FileRemoved(action.path)]
 
     def _give_back(
@@ -242,7 +237,7 @@ class Changes:
         try:
             self._renames.move(away, spot.name, directory, name)
         except FileExistsError:
-            self._displaced.add(action.path, spot, taken)
+            self._displaced.add(action.path, spot, taken, is_news=True)
             refused = self._refuse(action.path, self._look(directory, name))
             if taken.content is None:
                 return [refused]

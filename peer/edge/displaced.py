@@ -73,11 +73,17 @@ class Displaced:
         self._copies: list[_Copy] = []
         self._latest: dict[str, _Copy] = {}
 
-    def add(self, path: str, spot: Spot, found: Found) -> None:
-        """Keep an eye on a file that was at *path*, whose content the core is being told."""
+    def add(self, path: str, spot: Spot, found: Found, *, is_news: bool) -> None:
+        """Keep an eye on a file that was at *path*, whose content the core is being told.
+
+        Only if that *is_news* to the core must a next run report it, should this one be killed now;
+        what the core expected to be there would look like somebody's wish to go back to it.
+        """
         self._mark_earlier(path)
         self._count += 1
         digest = sha256(found.content or b"").digest()
+        if not is_news:
+            spot = self._scratch.mark_seen(spot, digest)
         due = self._clock() + FIRST_LOOK_SECONDS
         copy = _Copy(due, self._count, path, spot, digest, key_of(found.status))
         self._latest[path] = copy
@@ -95,10 +101,14 @@ class Displaced:
         while self._copies and self._copies[0].due <= now:
             self._look(heapq.heappop(self._copies), last=False)
 
-    def look_for_the_last_time(self) -> None:
-        """Look at all of them and let them go."""
-        while self._copies:
-            self._look(heapq.heappop(self._copies), last=True)
+    def leave(self) -> None:
+        """Let go of those that nobody wrote to; the others are for the next run to find."""
+        for copy in self._copies:
+            with suppress(OSError, StorageError), self._root.directory(copy.spot.directory) as directory:
+                held = _is_held_for_writing(directory, copy.spot.name)
+                found = read_file(directory, copy.spot.name, self._limit)
+                if not held and found.content is not None and sha256(found.content).digest() == copy.digest:
+                    self._let_go(copy, held)
 
     def _mark_earlier(self, path: str) -> None:
         # The core asks for the next change of a file only after it was told of the last one.

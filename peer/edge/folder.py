@@ -150,7 +150,7 @@ class Folder:
         self._loop.call_soon_threadsafe(self._emit, event)
 
     async def close(self) -> None:
-        """Finish what waits, look at displaced files for the last time, let go of the folder."""
+        """Finish what waits and let go of the folder; the last events come before this returns."""
         if self._is_closing:
             return
         self._is_closing = True
@@ -201,7 +201,7 @@ class Folder:
             self._outlet.put(FileTrouble(".", f"a mistake in Weft, please report it: {error!r}"))
 
     def _finish(self) -> None:
-        self._displaced.look_for_the_last_time()
+        self._displaced.leave()
         self._outlet.flush()
 
     # --- actions --------------------------------------------------------------------------------------

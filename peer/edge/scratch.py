@@ -194,9 +194,9 @@ class Scratch:
 
     def mark_seen(self, spot: Spot, digest: bytes) -> Spot:
         """Note in the name that the core knows the content with this digest; return the new place."""
-        state, number, rest = spot.name.removeprefix(SCRATCH_PREFIX).split("-", 2)
-        if state != "full":
+        if not spot.name.removeprefix(SCRATCH_PREFIX).startswith("full-"):
             return spot
+        _, number, rest = spot.name.removeprefix(SCRATCH_PREFIX).split("-", 2)
         prefix = SCRATCH_PREFIX if spot.name.startswith(SCRATCH_PREFIX) else ""
         new = Spot(spot.directory, f"{prefix}seen-{number}{digest[:8].hex()}-{rest}")
         with suppress(OSError, StorageError), self._root.directory(spot.directory) as fd:

@@ -17,7 +17,7 @@ from peer.edge.change_source import Change, ChangeSource, Kind, PollingSource, S
 from peer.edge.folder import Folder
 from peer.edge.inotify import InotifySource
 
-__all__ = ["QUIET_SECONDS", "Watcher", "best_source"]
+__all__ = ["QUIET_SECONDS", "Settling", "Watcher", "best_source"]
 
 QUIET_SECONDS: Final = 0.03
 """Longer than editors take between cutting a file short, or moving it away, and finishing the save."""

@@ -106,12 +106,12 @@ async def test_a_new_file_can_always_be_written_by_its_owner_and_never_runs_as_s
 async def test_replacing_keeps_the_mode_and_reports_what_was_displaced(room: Room) -> None:
     file = room.path / "a.txt"
     file.write_bytes(b"old")
-    file.chmod(0o604)
+    file.chmod(0o606)
     answer = await room.ask(ReplaceFile("a.txt", digest(b"old"), b"new", 0o644))
     assert isinstance(answer, FileReplaced)
     assert answer.displaced == b"old"
     assert file.read_bytes() == b"new"
-    assert stat.S_IMODE(file.stat().st_mode) == 0o604
+    assert stat.S_IMODE(file.stat().st_mode) == 0o606
     assert answer.stamp.inode == file.stat().st_ino
     assert answer.stamp.mtime_ns == file.stat().st_mtime_ns
 
@@ -199,15 +199,43 @@ async def test_a_displaced_file_that_nobody_holds_is_removed_soon(room: Room) ->
     await room.until(is_clear)
 
 
-async def test_closing_looks_at_displaced_files_for_the_last_time(room: Room) -> None:
+async def test_a_writer_that_goes_on_when_weft_ends_is_told_of_at_the_next_start(room: Room) -> None:
     (room.path / "a.txt").write_bytes(b"old")
+    (room.path / "b.txt").write_bytes(b"untouched")
     with (room.path / "a.txt").open("ab", buffering=0) as writer:
         await room.ask(ReplaceFile("a.txt", digest(b"old"), b"new", 0o644))
-        writer.write(b" and more")
+        await room.ask(ReplaceFile("b.txt", digest(b"untouched"), b"new", 0o644))
         await room.folder.close()
-    assert DisplacedChanged("a.txt", b"old and more") in room.events
+        writer.write(b" and more")
+    assert len(scratch(room)) == 1
+    async with Room(room.path) as next_run:
+        (trouble,) = [event for event in await next_run.scan() if isinstance(event, FileTrouble)]
+        assert trouble.path == "a.txt"
+        assert (room.path / trouble.reason.split()[-1]).read_bytes() == b"old and more"
     assert scratch(room) == []
-    assert trash(room) == [b"old and more"]
+
+
+async def test_a_run_that_is_killed_after_the_exchange_leaves_only_news_to_be_reported(
+    tmp_path: Path,
+) -> None:
+    """What the core expected to displace must not come back as if somebody had saved it."""
+
+    class SaveJustBefore(PlainRenames):
+        kernel = best_renames()
+
+        def exchange(self, ours: int, our_name: str, theirs: int, their_name: str, aside: str) -> bool:
+            if (tmp_path / their_name).read_bytes() == b"old" and their_name != "expected":
+                (tmp_path / their_name).write_bytes(b"saved in between")
+            return self.kernel.exchange(ours, our_name, theirs, their_name, aside)
+
+    async with Room(tmp_path, renames=SaveJustBefore()) as room:
+        for name in ("expected", "slipped", "slipped and merged"):
+            (tmp_path / name).write_bytes(b"old")
+            await room.ask(ReplaceFile(name, digest(b"old"), b"new", 0o644))
+        await room.ask(ReplaceFile("slipped and merged", digest(b"new"), b"merged", 0o644))
+        async with Room(tmp_path) as next_run:
+            told = [event for event in await next_run.scan() if not isinstance(event, FileSeen)]
+            assert told == [DisplacedChanged("slipped", b"saved in between")]
 
 
 async def test_a_save_between_the_last_look_and_the_exchange_is_reported_as_displaced(tmp_path: Path) -> None:
@@ -426,7 +454,7 @@ async def test_drafts_lie_beside_their_target_where_it_is_on_another_disk(
     assert answer.displaced == b"old"
     beside = [name for name in os.listdir(room.path / "d") if name != "a.txt"]
     assert len(beside) == 1
-    assert beside[0].startswith(".weft-tmp-full-")
+    assert beside[0].startswith(".weft-tmp-seen-")
     assert scratch(room) == []
     assert [event.path for event in await room.scan() if isinstance(event, FileSeen)] == ["d/a.txt"]
     removed = await room.ask(RemoveFile("d/a.txt", digest(b"new")))

@@ -29,7 +29,7 @@ from tests.edge.folders import Room, content_of, digest
 
 TOKEN = re.compile(rb"<\w+>")
 PATH = "shared.txt"
-SEEDS = [int(os.environ["SEED"])] if "SEED" in os.environ else [1, 2, 3]
+SEEDS = [int(os.environ["SEED"])] if "SEED" in os.environ else [1, 2]
 
 
 class Editor:
@@ -141,12 +141,12 @@ async def test_no_save_is_lost_while_a_peer_writes_too(tmp_path: Path, renames: 
         peer.room = room
         editor = Editor(file, seed, "e")
         room.folder.scan()
-        await asyncio.to_thread(editor.run, 150)
+        await asyncio.to_thread(editor.run, 100)
         await room.until(lambda: set(editor.saved) <= peer.told)
         peer.is_running = False
     troubles = [event for event in room.events if isinstance(event, FileTrouble)]
     assert not troubles, f"seed {seed}: {troubles[:3]}"
-    assert len(editor.saved) == 150
+    assert len(editor.saved) == 100
     assert peer.replaced > 20, f"seed {seed}: the two hardly ever met"
     assert os.listdir(tmp_path / ".weft/tmp") == []
 

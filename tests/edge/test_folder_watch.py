@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from peer.core.actions import MoveFile, ReadFile, RemoveFile, ReplaceFile
 from peer.core.events import DisplacedChanged, FileMissing, FileSeen, FileTrouble
 from peer.edge.change_source import ChangeSource, PollingSource, SourceFailed, WatchfilesSource
 from peer.edge.folder import Folder
+from peer.edge.known import Known
+from peer.edge.safe_paths import Found
 from peer.edge.watcher import Settling, Watcher, best_source
 from tests.edge.folders import Room, content_of, digest
 
@@ -374,7 +377,7 @@ async def test_more_changes_than_the_system_keeps_are_found_by_looking_everywher
     async with Room(tmp_path) as room:
         await room.scan()
         source = best_source(room.folder)
-        for i in range(held // 2 + 100):
+        for i in range(held // 3 + 100):
             file = tmp_path / f"{i % 50}"
             with file.open("wb", buffering=0) as out:
                 out.write(b"%d" % i)
@@ -407,6 +410,69 @@ async def test_a_save_is_told_of_within_a_blink(tmp_path: Path) -> None:
             room.events.clear()
     times.sort()
     assert times[50] < 0.1, f"p50 {times[50] * 1000:.2f} ms, p99 {times[98] * 1000:.2f} ms"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+async def test_directories_that_are_gone_or_left_out_are_not_watched(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    (tmp_path / "out/deep").mkdir(parents=True)
+    (tmp_path / ".git/objects").mkdir(parents=True)
+    (tmp_path / ".gitignore").write_bytes(b"out/\n")
+    before = watches()
+    async with Room(tmp_path, watched=True) as room:
+        await room.scan()
+        assert watches() == before + 1
+        (tmp_path / "a/b/c").mkdir(parents=True)
+        await fence(room)
+        assert watches() == before + 4
+        (tmp_path / "a/b").rename(tmp_path_factory.mktemp("elsewhere") / "b")
+        await fence(room)
+        assert watches() == before + 2
+
+
+def watches() -> int:
+    """How many directories this process watches, as the kernel counts them."""
+    infos: list[str] = []
+    for file in Path("/proc/self/fdinfo").iterdir():
+        with suppress(OSError):
+            infos.append(file.read_text())
+    return sum(info.count("inotify wd:") for info in infos)
+
+
+# --- what the core knows already ----------------------------------------------------------------------
+
+
+def test_a_file_that_was_read_when_it_was_young_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(b"text")
+    found = Found(b"text", file.stat())
+    written = max(found.status.st_mtime, found.status.st_ctime)
+    for age, is_enough in ((0.0, False), (2.0, False), (-1.0, False), (2.5, True)):
+        known = Known(lambda age=age: written + age)  # type: ignore[misc]
+        known.note("a", found)
+        assert known.is_unchanged("a", found.status) is is_enough
+        assert known.is_same("a", found)
+    assert not known.is_unchanged("b", found.status)
+    assert not known.is_same("b", found)
+    assert not known.is_same("a", Found(b"other", found.status))
+    assert not known.is_same("a", Found(None, found.status))
+
+
+def test_known_files_are_found_by_their_directory() -> None:
+    known = Known(lambda: 0.0)
+    status = Path(__file__).stat()
+    for path in ("a", "d/b", "d/e/c", "de/f"):
+        known.note(path, Found(b"", status))
+        known.note(path, Found(b"again", status))
+    assert known.below("d") == ["d/b", "d/e/c"]
+    assert known.below("d/e") == ["d/e/c"]
+    assert known.below("x") == []
+    known.forget("d/e/c")
+    known.forget("d/e/c")
+    assert known.below("d/e") == []
+    assert known.paths() == ["a", "d/b", "de/f"]
+    assert len(known) == 3
 
 
 # --- waiting for the end of a save --------------------------------------------------------------------

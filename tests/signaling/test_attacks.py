@@ -128,6 +128,18 @@ async def test_attack_garbage_ends_one_connection_with_a_code(garbage: bytes, co
         assert await ann.hear(Pong) == Pong()
 
 
+async def test_who_sends_a_lot_after_the_mistake_still_hears_what_it_was() -> None:
+    async with RoomServer(SETTINGS) as server, neighbours(server):
+        hasty = await RawClient.connect(server)
+        await hasty.enter(Ed25519PrivateKey.generate())
+        hasty.writer.write(websocket_frame(b"garbage", 1))
+        for _ in range(100):
+            hasty.writer.write(websocket_frame(pack_frame(hasty.address, bytes(60_000))))
+        await hasty.writer.drain()
+        assert await hasty.close_code() == 4500
+        hasty.abort()
+
+
 @pytest.mark.parametrize("seed", range(10))
 async def test_attack_random_bytes_at_any_moment(seed: int) -> None:
     chance = random.Random(seed)

@@ -57,6 +57,12 @@ def test_too_many_bytes_wait_for_the_byte_rate() -> None:
     assert slow.charge(0, 0.5) == 0
 
 
+def test_frames_saved_up_are_bounded_by_the_burst() -> None:
+    slow = throttle()
+    assert [slow.charge(0, 1000) for _ in range(5)] == [0] * 5
+    assert slow.charge(0, 1000) > 0
+
+
 def test_bytes_saved_up_are_bounded_by_the_burst() -> None:
     slow = throttle()
     assert slow.charge(2000, 1000) == 0

@@ -225,6 +225,13 @@ async def test_connections_from_one_address_are_limited() -> None:
         assert await refused(server, {"X-Forwarded-For": "1.2.3.4"}) == (429, "4031 address-full", "10")
 
 
+async def test_a_connection_that_ended_no_longer_counts_for_its_address() -> None:
+    async with RoomServer(replace(SETTINGS, connections_per_address=1)) as server:
+        for _ in range(3):
+            await (await Client.join(server)).leave()
+            await eventually(lambda: server.connections == 0)
+
+
 async def test_new_connections_from_one_address_are_limited_in_time() -> None:
     settings = replace(SETTINGS, connect_rate=0.001, connect_burst=2)
     async with RoomServer(settings) as server:

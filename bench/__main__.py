@@ -1,0 +1,156 @@
+"""Measure everything, print a table, and write it for programs and into the documentation.
+
+    python -m bench [--quick] [--only a,c2] [--json FILE] [--write-docs]
+
+Absolute numbers belong to the machine and the minute; ratios to a floor that was measured between ours,
+in the same run, are what can be compared.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from bench import first_sync, folders, joining, keystroke, memory, replay, server
+from bench.children import BenchFailed
+from bench.pairs import Sizes
+from bench.rows import Row, as_json, as_markdown, as_text
+
+__all__ = ["MEASUREMENTS", "QUICK", "main", "run"]
+
+MEASUREMENTS: Final[dict[str, Callable[[Sizes], Awaitable[list[Row]]]]] = {
+    "a": keystroke.measure,
+    "b": folders.measure,
+    "c": keystroke.measure_wire,
+    "c2": replay.measure,
+    "d": joining.measure,
+    "e": first_sync.measure,
+    "f": folders.measure_many,
+    "g": server.measure,
+    "h": memory.measure,
+}
+QUICK: Final = Sizes(
+    repeat=1,
+    strokes=0.3,
+    patches=500,
+    text_size=50_000,
+    files=20,
+    joins=2,
+    seconds=0.1,
+    connections=50,
+    peers=1,
+)
+"""Does everything work?  What it prints says nothing about speed."""
+DOCUMENT: Final = Path(__file__).parent.parent / "docs" / "performance.md"
+MARKERS: Final = ("<!-- table: begin -->", "<!-- table: end -->")
+LIBRARIES: Final = ("aiortc", "aioice", "pycrdt", "aiohttp", "uvloop")
+
+
+async def run(names: Sequence[str], sizes: Sizes) -> tuple[list[Row], list[str]]:
+    """Measure what is named; return the rows, and a sentence for each that failed."""
+    rows: list[Row] = []
+    failures = []
+    for name in names:
+        began = time.monotonic()
+        try:
+            found = await MEASUREMENTS[name](sizes)
+        except BenchFailed as error:
+            failures.append(f"{name}: {str(error).strip().splitlines()[-1]}")
+            print(f"({name}) failed:\n{error}", file=sys.stderr)
+            continue
+        rows += found
+        print(
+            f"({name}) took {time.monotonic() - began:.0f} s, load {os.getloadavg()[0]:.1f}", file=sys.stderr
+        )
+        print(as_text(found), end="\n\n", flush=True)
+    return rows, failures
+
+
+def environment() -> dict[str, object]:
+    """Where and when the numbers were made."""
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "cores": os.cpu_count(),
+        "processor": _processor(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "load_average": os.getloadavg(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")
+
+
+def summary(where: dict[str, object], load_before: float) -> str:
+    """One sentence about *where*."""
+    libraries = where["libraries"]
+    assert isinstance(libraries, dict)
+    used = ", ".join(f"{name} {number}" for name, number in libraries.items())
+    return (
+        f"Measured {where['date']}: {where['cores']} cores ({where['processor']}), Linux {where['kernel']}, "
+        f"Python {where['python']}, {used}; load average {load_before:.1f} before, "
+        f"{os.getloadavg()[0]:.1f} after."
+    )
+
+
+def write_docs(rows: Sequence[Row], sentence: str) -> None:
+    """Replace the table in the documentation."""
+    before, begin, rest = DOCUMENT.read_text(encoding="utf-8").partition(MARKERS[0])
+    _, end, after = rest.partition(MARKERS[1])
+    table = f"\n{sentence}\n\n{as_markdown(rows)}\n"
+    DOCUMENT.write_text(before + begin + table + end + after, encoding="utf-8")
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: only whether everything works")
+    parser.add_argument("--only", metavar="NAMES", help=f"some of {','.join(MEASUREMENTS)}")
+    parser.add_argument("--json", metavar="FILE", help="write the numbers of every repetition there")
+    parser.add_argument("--write-docs", action="store_true", help="put the table into docs/performance.md")
+    arguments = parser.parse_args()
+    arguments.names = arguments.only.split(",") if arguments.only else list(MEASUREMENTS)
+    if unknown := set(arguments.names) - set(MEASUREMENTS):
+        parser.error(f"there is no measurement {', '.join(sorted(unknown))}")
+    if arguments.write_docs and (arguments.quick or arguments.only):
+        parser.error("the documentation holds whole runs only: leave out --quick and --only")
+    return arguments
+
+
+def main() -> int:
+    """Run as the command line says; 1 if a measurement could not be made."""
+    arguments = parse()
+    load_before = os.getloadavg()[0]
+    sizes = QUICK if arguments.quick else Sizes()
+    rows, failures = asyncio.run(run(arguments.names, sizes))
+    where = environment()
+    sentence = summary(where, load_before)
+    print(sentence)
+    if arguments.json:
+        content = {"environment": where, "load_before": load_before, "rows": [as_json(row) for row in rows]}
+        Path(arguments.json).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    if arguments.write_docs and not failures:
+        write_docs(rows, sentence)
+    missed = [f"{row.key}: {row.what}" for row in rows if row.met is False]
+    if missed and not arguments.quick:
+        print("goals missed:\n  " + "\n  ".join(missed))
+    if failures:
+        print("could not be measured:\n  " + "\n  ".join(failures))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""What is known of each file on disk, and the board on which all files of one folder stand.
+
+    nothing on disk --WRITE--> on disk --WRITE--> ...      orders: at most one under way per file
+                               on disk --MOVE---> on disk
+                               on disk --REMOVE-> forgotten
+
+While a file is settling (`settling.py`) or held, no order is given for it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
+
+from peer.core.actions import Action, SaveShadow, Tell
+from peer.core.ages import Version
+from peer.core.catalog import Catalog
+from peer.core.contents import Text, read_text, take_ends
+from peer.core.documents import Document, Documents
+from peer.core.edits import Edit
+from peer.core.events import Stamp
+from peer.core.ids import DocId
+from peer.core.layout import Entry
+from peer.core.notices import FileChanged, Warned
+from peer.core.settling import Settling
+from peer.core.shadows import Shadows
+
+__all__ = ["DISK", "Board", "Deed", "FileState", "Order"]
+
+DISK: Final = "disk"
+"""Who made a change that came from this side's folder."""
+
+WARNINGS: Final = 10_000
+"""Things warned of that are remembered, so that each is said once; beyond that all are forgotten."""
+
+
+class Deed(Enum):
+    """What the disk was asked to do."""
+
+    WRITE = auto()
+    MOVE = auto()
+    REMOVE = auto()
+
+
+@dataclass(slots=True)
+class Order:
+    """One change to the disk that is under way.
+
+    Attributes:
+        path: where the file is to be; for `REMOVE`, where it is.
+        expected: digest of what must be there.
+        digest: of the new content.
+        raw: new content of a text file.
+        version: which version of the text that is.
+        known: what the session held when the order was given.
+    """
+
+    deed: Deed
+    path: str
+    expected: bytes | None
+    digest: bytes = b""
+    raw: bytes = b""
+    version: Version | None = None
+    known: bytes | None = None
+    executable: bool = False
+
+
+@dataclass(slots=True)
+class FileState:
+    """One file of the session on this side's disk.
+
+    Attributes:
+        path: where it is, or is being put; `None`: nowhere.
+        digest: of what the disk holds as far as is known; `None`: no file.
+        raw: what the disk holds, of a text file.
+        inode: of the file; zero when not known.
+        executable: as on disk; `None` when not known.
+        held_before: contents (texts) or digests (binary) that the disk may hold after a restart, oldest first.
+        known: what of the file its people could see on disk; `None` when not known.
+        displaced_from: the version that our last writing took the place of.
+        by: who changed it last.
+    """
+
+    doc: DocId
+    binary: bool
+    path: str | None = None
+    digest: bytes | None = None
+    raw: bytes = b""
+    size: int = 0
+    inode: int = 0
+    executable: bool | None = None
+    held_before: list[bytes] = field(default_factory=list)
+    seen: bool = True
+    known: bytes | None = None
+    shadows: Shadows | None = None
+    displaced_from: Version | None = None
+    displaced: bytes | None = None
+    order: Order | None = None
+    settling: Settling | None = None
+    look_again: bool = False
+    held: bool = False
+    failures: int = 0
+    pause_until: float = 0.0
+    by: str = ""
+
+
+class Board:
+    """All files of one folder and what is being done about them.
+
+    Attributes:
+        starting: until the first scan is finished; nothing is written and nothing believed gone.
+        blobs: binary contents that wait to be written.
+        missing: contents that files wait for, with their sizes.
+        wake: when a file must be looked at again.
+        blocked: files that wait until another one leaves their path.
+    """
+
+    def __init__(self, documents: Documents, catalog: Catalog, *, read_only: bool) -> None:
+        self.documents = documents
+        self.catalog = catalog
+        self.read_only = read_only
+        self.starting = True
+        self.files: dict[DocId, FileState] = {}
+        self.blobs: dict[bytes, bytes] = {}
+        self.missing: dict[DocId, tuple[bytes, int]] = {}
+        self.wake: dict[DocId, float] = {}
+        self.blocked: dict[DocId, None] = {}
+        self.freed = False
+        self._at: dict[str, FileState] = {}
+        self._actions: list[Action] = []
+        self._warned: set[tuple[str, str]] = set()
+
+    # --- what is to be done ----------------------------------------------------------------------------
+
+    def emit(self, action: Action) -> None:
+        """Add to what is to be done."""
+        self._actions.append(action)
+
+    def take_actions(self) -> list[Action]:
+        """Hand over what is to be done."""
+        actions, self._actions = self._actions, []
+        return actions
+
+    def tell(self, path: str, change: str, by: str, old_path: str | None = None) -> None:
+        """Tell people that a file changed."""
+        self.emit(Tell(FileChanged(path, change, by, old_path)))
+
+    def warn_once(self, code: str, path: str, message: str) -> None:
+        """Warn people of something about a file, unless that was said before."""
+        if (code, path) not in self._warned:
+            if len(self._warned) >= WARNINGS:
+                self._warned.clear()
+            self._warned.add((code, path))
+            self.emit(Tell(Warned(code, message, path)))
+
+    def unwarn(self, code: str, path: str) -> None:
+        """What was warned of is over; if it comes again, it is said again."""
+        self._warned.discard((code, path))
+
+    # --- files and places ------------------------------------------------------------------------------
+
+    def at(self, path: str) -> FileState | None:
+        """The file that is at *path*, or is being put there."""
+        return self._at.get(path)
+
+    def by_inode(self, inode: int) -> Iterator[FileState]:
+        """Files that had this inode."""
+        return (file for file in self.files.values() if inode and file.inode == inode)
+
+    def add(self, file: FileState) -> FileState:
+        """Put a file on the board."""
+        self.files[file.doc] = file
+        if file.path is not None:
+            self._at[file.path] = file
+        return file
+
+    def ensure(self, entry: Entry) -> FileState:
+        """The file of an entry."""
+        file = self.files.get(entry.doc)
+        return file if file is not None else self.add(FileState(entry.doc, entry.blob is not None))
+
+    def drop(self, file: FileState) -> None:
+        """Take a file off the board: it is neither in the session nor on disk."""
+        self.leave(file)
+        self.files.pop(file.doc, None)
+        self.missing.pop(file.doc, None)
+        self.wake.pop(file.doc, None)
+        self.blocked.pop(file.doc, None)
+
+    def claim(self, file: FileState, path: str) -> None:
+        """The file is being put at *path*."""
+        self._at[path] = file
+
+    def settle_at(self, file: FileState, path: str) -> None:
+        """The file is at *path* and nowhere else."""
+        self.leave(file)
+        file.path = path
+        self._at[path] = file
+
+    def leave(self, file: FileState) -> None:
+        """The file is nowhere on disk."""
+        for path in {file.path, file.order.path if file.order is not None else None}:
+            if path is not None and self._at.get(path) is file:
+                del self._at[path]
+                self.freed = True
+        file.path = None
+
+    def wake_at(self, file: FileState, moment: float) -> None:
+        """Look at this file again at *moment* at the latest."""
+        self.wake[file.doc] = min(moment, self.wake.get(file.doc, moment))
+
+    # --- texts -----------------------------------------------------------------------------------------
+
+    def document(self, file: FileState) -> Document:
+        """The text's document."""
+        return self.documents.open(file.doc)
+
+    def shadows(self, file: FileState) -> Shadows:
+        """The history of a text file, told of everything that happened to the text."""
+        document = self.document(file)
+        if file.shadows is None:
+            document.take_edits()
+            held = [text for text in map(read_text, file.held_before) if text is not None]
+            entry = self.catalog.entry(file.doc)
+            if entry is not None and entry.crlf:
+                held = [take_ends(text, Text("", crlf=True)).text for text in held]
+            file.shadows = Shadows.restore(held or [document.text], document.text)
+            file.held_before = []
+            return file.shadows
+        file.shadows.note([edit for _, edit in document.take_edits()])
+        # The log of a document may begin anew; what it does not tell is found by comparison.
+        file.shadows.follow(document.text)
+        return file.shadows
+
+    def edit(self, file: FileState, edits: list[Edit]) -> None:
+        """Make edits, which the shadows know already, in the document.
+
+        Raises:
+            UsageError: the document cannot take them.
+        """
+        if edits:
+            document = self.document(file)
+            document.edit(edits)
+            document.take_edits()
+
+    def save_shadow(self, file: FileState, content: bytes, *, intent: bool, stamp: Stamp | None = None) -> None:
+        """Remember what the disk holds, or is about to hold: a text, or a binary file's digest."""
+        path = file.order.path if intent and file.order is not None else file.path
+        self.emit(
+            SaveShadow(
+                file.doc,
+                path or "",
+                content,
+                file.binary,
+                intent,
+                stamp.inode if stamp is not None else file.inode,
+                stamp.mtime_ns if stamp is not None else 0,
+            )
+        )
