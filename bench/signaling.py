@@ -25,23 +25,14 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from signaling.messages import (
-    ENDPOINT,
-    FRAME_HEADER_BYTES,
-    Enter,
-    Nonce,
-    Welcome,
-    decode_from_server,
-    encode,
-    pack_frame,
-    proof_bytes,
-)
+from signaling import messages as wire
 
 BATCH: Final = 32
 """Frames per write and per answer: what a busy client sends in one turn of its loop."""
 IN_FLIGHT: Final = 4
 """Batches on their way per sender: enough to keep the server busy, too few to fill its queues."""
 PAIRS: Final = 4
+FLOOR: Final = ("bench.signaling", "--echo")
 UNLIMITED: Final = ["--frame-rate=1e9", "--frame-burst=1e9", "--byte-rate=1e12", "--byte-burst=1e12"]
 CROWD: Final = ["--connections-per-address=20000", "--connect-rate=1e6", "--connect-burst=1e6"]
 
@@ -98,7 +89,7 @@ class Socket(asyncio.Protocol):
         """Make a WebSocket of it."""
         key = base64.b64encode(os.urandom(16)).decode()
         self.transport.write(
-            f"GET {ENDPOINT} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET {wire.ENDPOINT} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
         while b"\r\n\r\n" not in self.buffer:
@@ -130,14 +121,14 @@ class Socket(asyncio.Protocol):
         self._arrived.clear()
         await self._arrived.wait()
 
-    async def enter(self, key: Ed25519PrivateKey) -> Welcome:
+    async def enter(self, key: Ed25519PrivateKey) -> wire.Welcome:
         """Go through nonce, enter and welcome."""
-        nonce = decode_from_server(await self.message())
-        assert isinstance(nonce, Nonce)
-        proof = Enter(key.public_key().public_bytes_raw(), key.sign(proof_bytes(nonce.nonce)), 1)
-        self.transport.write(websocket_frame(encode(proof), 1))
-        welcome = decode_from_server(await self.message())
-        assert isinstance(welcome, Welcome)
+        nonce = wire.decode_from_server(await self.message())
+        assert isinstance(nonce, wire.Nonce)
+        proof = wire.Enter(key.public_key().public_bytes_raw(), key.sign(wire.proof_bytes(nonce.nonce)), 1)
+        self.transport.write(websocket_frame(wire.encode(proof), 1))
+        welcome = wire.decode_from_server(await self.message())
+        assert isinstance(welcome, wire.Welcome)
         return welcome
 
     def start(self, frame: bytes) -> None:
@@ -190,11 +181,6 @@ def weft(*flags: str) -> contextlib.AbstractContextManager[Server]:
     return running("signaling", "--port=0", "--json", *CROWD, *flags)
 
 
-def floor() -> contextlib.AbstractContextManager[Server]:
-    """The bare echo loop."""
-    return running("bench.signaling", "--echo")
-
-
 async def connect(server: Server) -> Socket:
     """Open one WebSocket."""
     loop = asyncio.get_running_loop()
@@ -232,11 +218,11 @@ async def throughput(server: Server, sockets: list[Socket], size: int, seconds: 
 
 async def echo_rate(payload: int, seconds: float) -> dict[str, float]:
     """The floor: the same bytes from the same number of connections, sent straight back."""
-    with floor() as server:
+    with running(*FLOOR) as server:
         sockets = [await connect(server) for _ in range(2 * PAIRS)]
         for socket in sockets:
-            socket.start(pack_frame(bytes(8), bytes(payload)))
-        return await throughput(server, sockets, FRAME_HEADER_BYTES + payload, seconds)
+            socket.start(wire.pack_frame(bytes(8), bytes(payload)))
+        return await throughput(server, sockets, wire.FRAME_HEADER_BYTES + payload, seconds)
 
 
 async def relay_rate(payload: int, seconds: float) -> dict[str, float]:
@@ -249,13 +235,13 @@ async def relay_rate(payload: int, seconds: float) -> dict[str, float]:
             one.counting = other.counting = True
             sockets += [(one, second), (other, first)]
         for socket, target in sockets:
-            socket.start(pack_frame(bytes.fromhex(target), bytes(payload)))
-        return await throughput(server, [s for s, _ in sockets], FRAME_HEADER_BYTES + payload, seconds)
+            socket.start(wire.pack_frame(bytes.fromhex(target), bytes(payload)))
+        return await throughput(server, [s for s, _ in sockets], wire.FRAME_HEADER_BYTES + payload, seconds)
 
 
 async def idle_memory(count: int, ours: bool) -> float:
     """KiB of the server's memory per connection that does nothing."""
-    with weft() if ours else floor() as server:
+    with weft() if ours else running(*FLOOR) as server:
         # What is allocated once, for the first connections, is not theirs.
         sockets = [await _idle(server, ours) for _ in range(50)]
         before = server.resident_bytes()
@@ -285,7 +271,7 @@ async def latency(attack: str | None, seconds: float) -> dict[str, float]:
 
 
 async def _round_trips(one: Socket, other: Socket, address: bytes, seconds: float) -> dict[str, float]:
-    frame = websocket_frame(pack_frame(address, bytes(100)), 2)
+    frame = websocket_frame(wire.pack_frame(address, bytes(100)), 2)
     samples = []
     end = time.perf_counter() + seconds
     while (begin := time.perf_counter()) < end:
@@ -312,7 +298,7 @@ async def _never_read(server: Server) -> None:
     async with pair(server) as (one, _, other, address):
         other.transport.pause_reading()
         one.counting = True
-        frame = websocket_frame(pack_frame(bytes.fromhex(address), bytes(60_000)), 2)
+        frame = websocket_frame(wire.pack_frame(bytes.fromhex(address), bytes(60_000)), 2)
         while not one.closed.is_set() and not other.closed.is_set():
             one.transport.write(frame)
             await asyncio.sleep(0.005)
@@ -331,7 +317,7 @@ async def _send_garbage(server: Server) -> None:
 async def _flood(server: Server) -> None:
     async with pair(server) as (one, _, other, address):
         one.counting = other.counting = True
-        batch = websocket_frame(pack_frame(bytes.fromhex(address), bytes(20)), 2) * 1000
+        batch = websocket_frame(wire.pack_frame(bytes.fromhex(address), bytes(20)), 2) * 1000
         while not one.closed.is_set():
             if one.transport.get_write_buffer_size() < 1_000_000:
                 one.transport.write(batch)

@@ -51,6 +51,7 @@ class Program:
         place.mkdir(exist_ok=True)
         self._out = place / "records.ndjson"
         self._err = place / "stderr.txt"
+        self._crash = place / "data" / "crash.log"
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("WEFT_")}
         own = {f"WEFT_{kind.upper()}_DIR": str(place / kind) for kind in ("config", "data", "runtime")}
         weft = Path(sys.executable).with_name("weft")
@@ -105,8 +106,10 @@ class Program:
             return self._process.wait()
 
     def last_words(self) -> str:
-        """What the process wrote for people, and its last record."""
+        """What the process wrote for people, its last record, and where it crashed if it did."""
         lines = self._err.read_text(errors="replace").splitlines()[-STDERR_LINES:]
-        records = self._out.read_text(errors="replace").splitlines()[-1:]
-        said = "\n".join(f"    {line}" for line in [*lines, *records]) or "    (nothing)"
+        lines += self._out.read_text(errors="replace").splitlines()[-1:]
+        if self._crash.exists():
+            lines += self._crash.read_text(errors="replace").splitlines()[-STDERR_LINES:]
+        said = "\n".join(f"    {line}" for line in lines) or "    (nothing)"
         return f"  {self.name}, process {self.pid}, exit code {self._process.poll()}, said last:\n{said}"

@@ -47,21 +47,25 @@ class Blobs:
         self._wanted: dict[bytes, int] = {}
         self._fetches: dict[bytes, _Fetch] = {}
         self._without: dict[bytes, set[Link]] = {}
+        self._resting: dict[bytes, float] = {}
         self._retry_at: float | None = None
 
     def want(self, blobs: set[tuple[bytes, int]]) -> None:
         """Set which blobs are wanted, each with its size; all others are no longer."""
         self._wanted = {digest: size for digest, size in blobs if size <= BLOB_LIMIT}
-        for digest in [d for d in self._fetches if d not in self._wanted]:
-            del self._fetches[digest]
+        for known in (self._fetches, self._without, self._resting):
+            for digest in [d for d in known if d not in self._wanted]:
+                del known[digest]
 
     def opened(self, link: Link) -> None:
         """A peer that may have what is wanted."""
         self._links.append(link)
+        self._resting.clear()
 
     def moved(self, link: Link) -> None:
         """What this peer was asked for may be lost with its path."""
         self._abandon(link)
+        self._resting.clear()
 
     def closed(self, link: Link) -> None:
         """The peer is gone."""
@@ -80,12 +84,13 @@ class Blobs:
         fetch = self._fetches.get(frame.digest)
         if fetch is None or fetch.link is not link:
             return
-        if frame.data is None:
+        if frame.data is None or frame.total != fetch.size:
+            # another size is no lie of this peer: the index, which anybody may write, can be wrong
             del self._fetches[frame.digest]
             self._without.setdefault(frame.digest, set()).add(link)
             return
         expected = min(BLOB_PART, fetch.size - frame.offset)
-        if frame.offset % BLOB_PART or frame.total != fetch.size or len(frame.data) != expected:
+        if frame.offset % BLOB_PART or len(frame.data) != expected:
             del self._fetches[frame.digest]
             raise Malformed(f"{link.member.name} sent a part of a file that does not fit")
         fetch.heard = now
@@ -113,10 +118,16 @@ class Blobs:
                 break
             if digest not in self._fetches:
                 self._begin(digest, size, now)
+            if digest in self._resting:
+                again = self._resting[digest]
+                self._retry_at = again if self._retry_at is None else min(self._retry_at, again)
         for fetch in self._fetches.values():
             self._ask_parts(fetch)
 
     def _begin(self, digest: bytes, size: int, now: float) -> None:
+        if now < self._resting.get(digest, now):
+            return
+        self._resting.pop(digest, None)
         without = self._without.get(digest, set())
         able = [link for link in self._links if link not in without and link.content is not None]
         if able:
@@ -124,7 +135,7 @@ class Blobs:
         elif self._links:
             # everybody said no; someone may have it by then
             self._without.pop(digest, None)
-            self._retry_at = now + RETRY_EVERY
+            self._resting[digest] = now + RETRY_EVERY
 
     def _ask_parts(self, fetch: _Fetch) -> None:
         # an empty file still is one (empty) part

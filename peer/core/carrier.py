@@ -27,7 +27,16 @@ from typing import Final
 from peer.core.frames import FRAME_LIMIT
 from peer.errors import Malformed, TooLarge
 
-__all__ = ["DIRECT_WINDOW", "LANE_MASK", "PIECE_BODY", "RELAY_WINDOW", "Incoming", "Lane", "Outgoing", "Window"]
+__all__ = [
+    "DIRECT_WINDOW",
+    "LANE_MASK",
+    "PIECE_BODY",
+    "RELAY_WINDOW",
+    "Incoming",
+    "Lane",
+    "Outgoing",
+    "Window",
+]
 
 PIECE_BODY: Final = 16 * 1024 - 1
 """With its flags a piece is 16 KiB: the size that every data channel takes, and kind to latency."""

@@ -149,8 +149,9 @@ class Catalog:
         self._set(doc, "exec", executable)
 
     def set_crlf(self, doc: DocId, crlf: bool) -> None:
-        """The lines of the file end in CR LF, or no longer do."""
+        """The lines of the file end in CR LF, or no longer do; true at once for `entry`."""
         self._set(doc, "eol", "crlf" if crlf else "")
+        self._read((doc,))
 
     def bury(self, doc: DocId, known: bytes) -> None:
         """Delete a file, of which this state vector or digest was known."""

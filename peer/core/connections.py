@@ -5,7 +5,7 @@ these meet in one `Link` per peer, whose pulse is watched.
 """
 
 from collections.abc import Callable
-from typing import Final, Protocol, assert_never
+from typing import Final, assert_never
 
 from peer.core.actions import Action, Tell
 from peer.core.carrier import Lane
@@ -27,11 +27,11 @@ from peer.core.events import (
 from peer.core.frames import Answer, Bye, Frame, NoDirect, Offer, encode
 from peer.core.greeting import Greeting, Setup
 from peer.core.ids import Attempt, PeerId
-from peer.core.link import DEAD_AFTER, DOUBT, PING_EVERY, SILENT_AFTER, Carrier, Link, Member
+from peer.core.link import DEAD_AFTER, DOUBT, PING_EVERY, SILENT_AFTER, Carrier, Link, Listener, Member
 from peer.core.notices import PeerJoined, PeerLeft, PeerPath, PeerSilent, ServerState, Warned
 from peer.errors import Refused, RemoteError
 
-__all__ = ["LINKS_LIMIT", "STOOD", "ConnectionEvent", "Connections", "Listener"]
+__all__ = ["LINKS_LIMIT", "STOOD", "ConnectionEvent", "Connections"]
 
 LINKS_LIMIT: Final = 64
 """As many as the largest room has members; each link holds queues, streams and windows."""
@@ -52,22 +52,6 @@ ConnectionEvent = (
     | DirectBroken
     | DirectPieceArrived
 )
-
-
-class Listener(Protocol):
-    """Who is told what happens to links: the session."""
-
-    def link_opened(self, link: Link, now: float) -> None:
-        """A peer is known and has a first carrier."""
-
-    def link_moved(self, link: Link, now: float) -> None:
-        """Its content goes another way."""
-
-    def link_closed(self, link: Link) -> None:
-        """It is gone."""
-
-    def frame_arrived(self, link: Link, frame: Frame, now: float) -> None:
-        """It said something."""
 
 
 class Connections:
@@ -343,7 +327,9 @@ class Connections:
             self._greeting.broken(relay.key, now)
 
     def leave(self, now: float) -> None:
-        """Say goodbye to everyone, after what is still queued for them."""
+        """Say goodbye to everyone, once, after what is still queued for them."""
+        if self._left:
+            return
         self._left = True
         for link in self.links():
             link.pump(now)

@@ -75,7 +75,8 @@ class FileState:
         raw: what the disk holds, of a text file.
         inode: of the file; zero when not known.
         executable: as on disk; `None` when not known.
-        held_before: contents (texts) or digests (binary) that the disk may hold after a restart, oldest first.
+        held_before: contents (texts) or digests (binary) that the disk may hold after a
+            restart, oldest first.
         known: what of the file its people could see on disk; `None` when not known.
         displaced_from: the version that our last writing took the place of.
         by: who changed it last.
@@ -197,6 +198,12 @@ class Board:
         file.path = path
         self._at[path] = file
 
+    def unclaim(self, file: FileState, path: str) -> None:
+        """The file is not being put at *path* any more."""
+        if path != file.path and self._at.get(path) is file:
+            del self._at[path]
+            self.freed = True
+
     def leave(self, file: FileState) -> None:
         """The file is nowhere on disk."""
         for path in {file.path, file.order.path if file.order is not None else None}:
@@ -243,7 +250,9 @@ class Board:
             document.edit(edits)
             document.take_edits()
 
-    def save_shadow(self, file: FileState, content: bytes, *, intent: bool, stamp: Stamp | None = None) -> None:
+    def save_shadow(
+        self, file: FileState, content: bytes, *, intent: bool, stamp: Stamp | None = None
+    ) -> None:
         """Remember what the disk holds, or is about to hold: a text, or a binary file's digest."""
         path = file.order.path if intent and file.order is not None else file.path
         self.emit(

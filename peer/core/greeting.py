@@ -92,9 +92,7 @@ class Greeting:
     *admit* is asked about each member that said who it is; it raises `Refused` for one who may not come in.
     """
 
-    def __init__(
-        self, setup: Setup, emit: Callable[[Action], None], admit: Callable[[Member], None]
-    ) -> None:
+    def __init__(self, setup: Setup, emit: Callable[[Action], None], admit: Callable[[Member], None]) -> None:
         self._setup = setup
         self._emit = emit
         self._admit = admit

@@ -2,14 +2,14 @@
 
 from typing import Final
 
-from peer.core.actions import ForgetShadow, ReadFile, SaveBlob
+from peer.core.actions import ForgetShadow, ReadFile, ReplaceFile, SaveBlob
 from peer.core.ages import Version
 from peer.core.contents import Text, digest_of, looks_cut, read_text, take_ends, write_text
 from peer.core.edits import Edit
 from peer.core.events import Stamp
 from peer.core.filestate import DISK, Board, FileState
-from peer.core.layout import Blob, Entry
-from peer.core.outgoing import keep_beside
+from peer.core.layout import Blob, same_path_name
+from peer.core.outgoing import PLAIN_MODE, keep_beside
 from peer.core.settling import LOOK_SECONDS, Settling
 from peer.errors import UsageError
 
@@ -102,8 +102,7 @@ class Intake:
             self._change_kind(file, content, stamp)
         elif raw is None:
             self._take_blob(file, content, digest, stamp)
-        else:
-            self.take_text(file, raw, now)
+        elif self.take_text(file, raw, now):
             self._now_on_disk(file, content, digest, stamp)
 
     def _hold_back(self, file: FileState) -> None:
@@ -126,8 +125,12 @@ class Intake:
 
     # --- texts -----------------------------------------------------------------------------------------
 
-    def take_text(self, file: FileState, raw: str, now: float, against: Version | None = None) -> None:
-        """Make in the document what a save, *raw*, changed in the version that it came from."""
+    def take_text(self, file: FileState, raw: str, now: float, against: Version | None = None) -> bool:
+        """Make in the document what a save, *raw*, changed in the version that it came from.
+
+        Returns:
+            Whether the document could take it; if not, the file stays as it is on disk.
+        """
         board = self._board
         shadows = board.shadows(file)
         text = take_ends(raw, self._present(file))
@@ -136,12 +139,14 @@ class Intake:
             board.edit(file, edits)
         except UsageError as error:
             file.held = True
-            board.warn_once("refused", file.path or "", f"{file.path} is not shared as it is on disk: {error}")
-            return
+            board.warn_once(
+                "refused", file.path or "", f"{file.path} is not shared as it is on disk: {error}"
+            )
+            return False
         entry = board.catalog.entry(file.doc)
         if entry is not None and entry.crlf != text.crlf:
             board.catalog.set_crlf(file.doc, text.crlf)
-            board.catalog.refresh_one(file.doc)
+        return True
 
     def _present(self, file: FileState) -> Text:
         entry = self._board.catalog.entry(file.doc)
@@ -211,6 +216,30 @@ class Intake:
         board.save_shadow(file, digest if file.binary else content, intent=False, stamp=stamp)
         board.tell(path, change, DISK)
 
+    def adopt(self, file: FileState, content: bytes, digest: bytes, stamp: Stamp, now: float) -> None:
+        """The disk holds already what the session has for this file."""
+        file.raw, file.digest, file.size = b"" if file.binary else content, digest, len(content)
+        file.inode, file.executable, file.failures = stamp.inode, is_executable(stamp), 0
+        file.known = digest if file.binary else self._board.document(file).state_vector()
+        if not file.binary:
+            shadows = self._board.shadows(file)
+            shadows.stands(shadows.mark(), now)
+        self._board.save_shadow(file, digest if file.binary else content, intent=False, stamp=stamp)
+
+    def keep_content(self, file: FileState, content: bytes) -> None:
+        """Our writing took the place of a content that cannot be merged: put it beside the file."""
+        board, digest, path = self._board, digest_of(content), file.path
+        entry = board.catalog.entry(file.doc)
+        if not content or path is None:
+            return
+        if board.read_only or entry is None:
+            beside = same_path_name(path, f"yours {digest.hex()[:8]}")
+            board.emit(ReplaceFile(beside, None, content, PLAIN_MODE))
+            return
+        board.emit(SaveBlob(digest, content))
+        board.blobs[digest] = content
+        keep_beside(board.catalog, entry, Blob(digest, len(content)))
+
     def _knowledge(self, file: FileState) -> bytes | None:
         """What its people knew of a file; `None` if there is more in the session than they saw."""
         if file.known is None and not file.binary and self._as_written(file) == file.raw:
@@ -231,8 +260,3 @@ class Intake:
 def is_executable(stamp: Stamp) -> bool:
     """Whether a file may be executed by anybody."""
     return bool(stamp.mode & EXECUTE_BITS)
-
-
-def entry_text(entry: Entry, text: str) -> bytes:
-    """The bytes of a text file."""
-    return write_text(Text(text, entry.crlf))

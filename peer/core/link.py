@@ -7,7 +7,7 @@ whoever owns the link is told when it changes, because then both sides compare w
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from peer.core.actions import Action, CloseDirect, CloseSeal, SendPiece, SendRelay
 from peer.core.carrier import DIRECT_WINDOW, RELAY_WINDOW, Incoming, Lane, Outgoing
@@ -23,6 +23,7 @@ __all__ = [
     "SILENT_AFTER",
     "Carrier",
     "Link",
+    "Listener",
     "Member",
 ]
 
@@ -253,3 +254,19 @@ class Link:
         if self._undecided_until is not None and self.relay is not None and self.relay.out.frames:
             moments.append(self._undecided_until)
         return min(moments)
+
+
+class Listener(Protocol):
+    """Who is told what happens to links: the session."""
+
+    def link_opened(self, link: Link, now: float) -> None:
+        """A peer is known and has a first carrier."""
+
+    def link_moved(self, link: Link, now: float) -> None:
+        """Its content goes another way."""
+
+    def link_closed(self, link: Link) -> None:
+        """It is gone."""
+
+    def frame_arrived(self, link: Link, frame: Frame, now: float) -> None:
+        """It said something."""

@@ -6,10 +6,10 @@ from peer.core.actions import ForgetShadow, MoveFile, RemoveFile, ReplaceFile
 from peer.core.catalog import Catalog
 from peer.core.contents import Text, digest_of, write_text
 from peer.core.filestate import Board, Deed, FileState, Order
-from peer.core.layout import Blob, Entry, same_path_name
 from peer.core.ids import DocId
+from peer.core.layout import Blob, Entry, same_path_name
 
-__all__ = ["PACE_SECONDS", "Outgoing", "keep_beside"]
+__all__ = ["PACE_SECONDS", "PLAIN_MODE", "Outgoing", "keep_beside"]
 
 PACE_SECONDS: Final = 0.04
 """Between two writings of one file: a busy typist does not make hundreds of them a second, and a
@@ -43,6 +43,9 @@ class Outgoing:
         board.blocked.pop(file.doc, None)
         if board.starting or file.order is not None or file.settling is not None or file.held:
             return
+        if now < file.pause_until:
+            board.wake_at(file, file.pause_until)
+            return
         entry = board.catalog.entry(file.doc)
         target = board.catalog.path_of(file.doc)
         if entry is None or target is None:
@@ -55,8 +58,6 @@ class Outgoing:
             return
         if file.path is not None and file.path != target:
             self._move(file, target)
-        elif now < file.pause_until:
-            self._board.wake_at(file, file.pause_until)
         elif entry.blob is not None:
             self._write_blob(file, entry, entry.blob, target)
         else:
@@ -106,7 +107,7 @@ class Outgoing:
         if digest == file.digest and not self._mode_differs(file, entry):
             if shadows.last != version:
                 shadows.stands(version, now)
-            file.known = document.state_vector()
+            file.known, file.failures = document.state_vector(), 0
             return
         self._order(
             file,
@@ -126,7 +127,7 @@ class Outgoing:
         board = self._board
         board.missing.pop(file.doc, None)
         if file.digest == blob.digest and not self._mode_differs(file, entry):
-            file.known = blob.digest
+            file.known, file.failures = blob.digest, 0
             return
         if file.digest not in (None, blob.digest) and not blob.follows(file.digest or b""):
             self._set_aside(file, entry)
@@ -187,4 +188,3 @@ class Outgoing:
             board.emit(MoveFile(file.path, order.path, order.expected))
         else:
             board.emit(RemoveFile(order.path, order.expected))
-

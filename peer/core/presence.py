@@ -14,7 +14,7 @@ from peer.core.ids import PeerId
 from peer.core.link import Member
 from peer.core.notices import PresenceChanged
 
-__all__ = ["COLORS", "EXPIRES", "RATE", "REPEAT", "Presence", "color_of"]
+__all__ = ["COLORS", "EXPIRES", "PATH_BYTES", "RATE", "REPEAT", "Presence", "color_of"]
 
 RATE: Final = 20.0
 """Changes per second: as smooth as a cursor needs to look, a tenth of what typing costs."""
@@ -22,6 +22,8 @@ REPEAT: Final = 10.0
 """Seconds after which a silent state is repeated, for those who missed it."""
 EXPIRES: Final = 30.0
 """Three repetitions lost in a row mean that nobody is there."""
+PATH_BYTES: Final = 512
+"""Of a longer path only the end is told: a presence must fit one packet (`frames.PRESENCE_LIMIT`)."""
 COLORS: Final = (
     "#d7263d", "#1b998b", "#2e86de", "#f46036", "#8e44ad", "#218c74", "#b33771", "#6d6875",
     "#cc8e35", "#3d5a80", "#5f7f2e", "#a23b72", "#007f8c", "#7a5195", "#b5541c", "#4a6fa5",
@@ -64,7 +66,7 @@ class Presence:
         self._mine = PresenceFrame(
             mine.clock + 1,
             mine.color,
-            mine.path if change.path is None else change.path,
+            mine.path if change.path is None else _fitting(change.path),
             mine.cursor if change.cursor is None else change.cursor,
             mine.typing if change.typing is None else change.typing,
             mine.idle if change.idle is None else change.idle,
@@ -110,6 +112,10 @@ class Presence:
     def now_here(self) -> list[PresenceChanged]:
         """Everyone who is here now."""
         return [_notice(other.member, other.frame, here=True) for other in self._others.values()]
+
+
+def _fitting(path: str) -> str:
+    return path.encode(errors="replace")[-PATH_BYTES:].decode(errors="ignore")
 
 
 def _notice(member: Member, frame: PresenceFrame, *, here: bool) -> PresenceChanged:

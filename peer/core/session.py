@@ -46,17 +46,19 @@ from peer.core.frames import (
     encode,
 )
 from peer.core.greeting import Setup
-from peer.core.ids import DocId
+from peer.core.ids import DocId, PeerId
 from peer.core.link import Link
 from peer.core.notices import PresenceChanged
 from peer.core.presence import Presence, color_of
 from peer.core.sync import Sync
 from peer.errors import RemoteError
 
-__all__ = ["BLOBS_AHEAD", "PeerState", "Session", "SharedFolder"]
+__all__ = ["BLOBS_AHEAD", "LOADS_AT_ONCE", "PeerState", "Session", "SharedFolder"]
 
 BLOBS_AHEAD: Final = 4 * 1024 * 1024
 """Bytes of blobs read for one peer ahead of its window; an honest peer asks for half of that."""
+LOADS_AT_ONCE: Final = BLOBS_AHEAD // BLOB_PART
+"""Parts of blobs that are being read for one peer."""
 
 
 class SharedFolder(Protocol):
@@ -108,6 +110,7 @@ class Session:
         self._folder = folder
         self._actions: list[Action] = []
         self._touched: dict[DocId, str] = {}
+        self._loads: dict[PeerId, int] = {}
         self._stopping = False
         self._presence = Presence(
             color_of(setup.me), broadcast=self._broadcast_presence, tell=self._tell_presence
@@ -119,6 +122,7 @@ class Session:
             may_write=setup.role != "viewer",
             emit=self._actions.append,
             touched=self._touched.__setitem__,
+            cut_off=self._cut_off,
         )
         self._connections = Connections(
             setup, emit=self._actions.append, summary=self._sync.summary, user=self
@@ -161,7 +165,7 @@ class Session:
             case DirectLossyArrived():
                 self._lossy(event, now)
             case LeaveRequested():
-                self._leave(now)
+                self._stopping = True
             case Tick():
                 self._presence.tick(now)
                 if self._folder is not None:
@@ -191,7 +195,11 @@ class Session:
         self._blobs.pump(now)
         self._sync.pump(now)
         self._connections.pump(now)
+        while self._sync.can_send():
+            self._sync.pump(now)
+            self._connections.pump(now)
         if self._stopping:
+            self._connections.leave(now)
             self._actions.append(Stop())
         actions, self._actions[:] = list(self._actions), []
         return actions
@@ -201,7 +209,7 @@ class Session:
             self._actions += self._folder.documents_changed(dict(self._touched), now)
         self._touched.clear()
 
-    # --- what the connections tell (connections.Listener) --------------------------------------------
+    # --- what the connections tell (link.Listener) --------------------------------------------
 
     def link_opened(self, link: Link, now: float) -> None:
         """A peer is known and has a first carrier."""
@@ -218,6 +226,7 @@ class Session:
         """The peer is gone."""
         self._sync.closed(link)
         self._blobs.closed(link)
+        self._loads.pop(link.member.id, None)
         self._presence.gone(link.member)
 
     def frame_arrived(self, link: Link, frame: Frame, now: float) -> None:
@@ -236,7 +245,7 @@ class Session:
             case Digests():
                 self._sync.on_digests(link, frame.entries, last=frame.last, now=now)
             case Summary():
-                self._sync.on_summary(link, frame)
+                self._sync.on_summary(link, frame, now)
             case Ping():
                 self._sync.compare(link, frame.summary, now)
             case PresenceFrame():
@@ -247,23 +256,30 @@ class Session:
     def _other_frame(self, link: Link, frame: Frame, now: float) -> None:
         match frame:
             case BlobAsk():
-                if link.room(Lane.BULK, BLOBS_AHEAD):
-                    self._emit(LoadBlob(link.member.id, frame.digest, frame.offset, BLOB_PART))
+                self._load_blob(link, frame)
             case BlobPart():
                 self._blobs.on_part(link, frame, now)
             case _:
                 pass  # anything else has no meaning here, and newer peers may say it
 
-    # --- blobs, presence, leaving ---------------------------------------------------------------------
+    # --- blobs, presence ------------------------------------------------------------------------------
 
     def _blob_arrived(self, digest: bytes, content: bytes) -> None:
         self._emit(SaveBlob(digest, content))
         if self._folder is not None:
             self._actions += self._folder.blob_arrived(digest, content, self._now)
 
+    def _load_blob(self, link: Link, frame: BlobAsk) -> None:
+        """Have a part read; who asks for more than we would is left to ask again."""
+        loads = self._loads.get(link.member.id, 0)
+        if loads < LOADS_AT_ONCE and link.room(Lane.BULK, BLOBS_AHEAD):
+            self._loads[link.member.id] = loads + 1
+            self._emit(LoadBlob(link.member.id, frame.digest, frame.offset, BLOB_PART))
+
     def _blob_loaded(self, event: BlobLoaded) -> None:
         link = self._connections.link(event.peer)
         if link is not None:
+            self._loads[event.peer] = max(0, self._loads.get(event.peer, 0) - 1)
             link.send(Lane.BULK, BlobPart(event.digest, event.offset, event.total, event.data))
 
     def _lossy(self, event: DirectLossyArrived, now: float) -> None:
@@ -285,14 +301,11 @@ class Session:
             else:
                 link.send(Lane.CONTROL, frame)
 
-    def _leave(self, now: float) -> None:
-        self._stopping = True
-        self._sync.flush(now, at_once=True)
-        self._sync.pump(now)
-        self._connections.leave(now)
-
     def _tell_presence(self, notice: PresenceChanged) -> None:
         self._emit(Tell(notice))
+
+    def _cut_off(self, link: Link, error: RemoteError) -> None:
+        self._connections.cut_off(link, error, self._now)
 
     def _emit(self, action: Action) -> None:
         self._actions.append(action)

@@ -187,6 +187,14 @@ class Shadows:
         self._since = now
         self._shown = max(self._shown, version.epoch)
 
+    def found(self, text: str, now: float) -> bool:
+        """After a restart: whether the disk holds this remembered version; then it stands there."""
+        for mark in reversed(self._marks):
+            if mark.name == hash(text) and self._ages.text_of(mark.version) == text:
+                self.last, self._since = mark.version, now
+                return True
+        return False
+
     def take_in(self, content: str, now: float, against: Version | None = None) -> list[Edit]:
         """Say what a save that left *content* on disk means for the present text.
 

@@ -10,32 +10,41 @@ is found within seconds.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Final
 
 from peer.core.actions import Action, AppendUpdate, Tell
 from peer.core.carrier import Lane
 from peer.core.documents import Document, Documents, merge_updates
-from peer.core.frames import (
-    DIGESTS_PER_FRAME,
-    Ask,
-    DigestEntry,
-    Digests,
-    EditFrame,
-    State,
-    Summary,
-)
+from peer.core.frames import Ask, DigestEntry, EditFrame, State, Summary
+from peer.core.guard import check_state_vector
+from peer.core.holdings import Holdings
 from peer.core.ids import INDEX, DocId
 from peer.core.link import Link
 from peer.core.notices import SyncDone, SyncProgress
-from peer.errors import Refused, TooLarge
+from peer.errors import Refused, RemoteError, TooLarge
 
-__all__ = ["ASKS_AT_ONCE", "DOCUMENT_LIMIT", "PENDING_LIMIT", "TICK", "Sync"]
+__all__ = [
+    "ANSWERS_LIMIT",
+    "ASKS_AT_ONCE",
+    "ASK_PATIENCE",
+    "COMPARE_EVERY",
+    "DIFFERENCE_PATIENCE",
+    "DOCUMENT_LIMIT",
+    "EDIT_LIMIT",
+    "LIST_EVERY",
+    "PENDING_LIMIT",
+    "TICK",
+    "Sync",
+]
 
 TICK: Final = 0.002
 """Seconds for which edits of one document are merged when they come thick and fast."""
 ASKS_AT_ONCE: Final = 16
 """Enough to hide a round trip, few enough that several peers share the work."""
+ANSWERS_LIMIT: Final = 4 * ASKS_AT_ONCE
+"""Questions of one peer kept; the oldest is dropped, and asked again by an honest peer."""
+EDIT_LIMIT: Final = 1024 * 1024
+"""Bytes of one live edit; a larger paste is asked for as bulk, which key strokes overtake."""
 PENDING_LIMIT: Final = 256 * 1024
 """Bytes of edits kept for a link without room; beyond, comparing states is cheaper."""
 EDITS_AHEAD: Final = 16 * 1024
@@ -48,6 +57,8 @@ DIFFERENCE_PATIENCE: Final = 3.0
 """Seconds that two summaries may differ before documents are compared: edits under way differ too."""
 COMPARE_EVERY: Final = 10.0
 """Seconds between two comparisons with one peer that nothing but a difference asked for."""
+LIST_EVERY: Final = 0.5
+"""Seconds between two lists of digests that a peer causes: twelve bytes of it ask for half a megabyte."""
 FLUSHES_REMEMBERED: Final = 1024
 """Documents whose last flush is remembered; forgetting one only means a flush at once."""
 ASK_PATIENCE: Final = 10.0
@@ -64,13 +75,16 @@ class Exchange:
 
     link: Link
     wanted: dict[DocId, bytes] = field(default_factory=dict)
-    asking: set[DocId] = field(default_factory=set)
+    asking: dict[DocId, None] = field(default_factory=dict)
     asked_at: float = 0.0
-    """When the last question was sent or the last answer came."""
+    """When the last question was sent, or something of an answer came."""
+    bulk_seen: int = 0
     answers: dict[DocId, bytes] = field(default_factory=dict)
     pending: dict[DocId, list[bytes]] = field(default_factory=dict)
     pending_bytes: int = 0
     behind: bool = False
+    owes_list: bool = False
+    list_sent: float = 0.0
     listed: bool = False
     told_done: bool = False
     total: int = 0
@@ -93,26 +107,27 @@ class Sync:
         may_write: bool,
         emit: Callable[[Action], None],
         touched: Callable[[DocId, str], None],
+        cut_off: Callable[[Link, RemoteError], None],
     ) -> None:
         self._documents = documents
+        self._holdings = Holdings(documents)
+        self.summary = self._holdings.summary
         self._author = author
         self._may_write = may_write
         self._emit = emit
         self._touched = touched
+        self._cut_off = cut_off
         self._exchanges: dict[Link, Exchange] = {}
         self._asked: set[DocId] = set()
         self._flushed: dict[DocId, float] = {}
         self._held: float | None = None
-        self._stale: set[DocId] = set(documents.ids())
-        self._parts: dict[DocId, int] = {}
-        self._sum = 0
 
     # --- links come, move and go ----------------------------------------------------------------
 
     def opened(self, link: Link, now: float) -> None:
         """A link has its first content carrier: compare everything."""
-        self._exchanges[link] = Exchange(link, began=now, compared=now)
-        self._send_digests(link)
+        exchange = self._exchanges[link] = Exchange(link, began=now, compared=now)
+        self._send_digests(exchange, now)
 
     def moved(self, link: Link) -> None:
         """The content carrier changed: what was under way may be lost, so ask again and compare."""
@@ -132,24 +147,12 @@ class Sync:
             self._ask_again(exchange)
 
     def _ask_again(self, exchange: Exchange) -> None:
-        self._asked -= exchange.asking
+        self._asked.difference_update(exchange.asking)
         for doc in exchange.asking:
             exchange.wanted[doc] = ASK_ANYWAY
         exchange.asking.clear()
 
     # --- comparing --------------------------------------------------------------------------------
-
-    def summary(self) -> bytes:
-        """Eight bytes over all documents, deletions included; equal for peers that hold the same."""
-        for doc in self._stale:
-            document = self._documents.get(doc)
-            part = 0
-            if document is not None and not document.is_empty():
-                part = int.from_bytes(blake2b(doc + document.digest(), digest_size=8).digest())
-            self._sum ^= self._parts.get(doc, 0) ^ part
-            self._parts[doc] = part
-        self._stale.clear()
-        return self._sum.to_bytes(8)
 
     def compare(self, link: Link, summary: bytes, now: float) -> None:
         """A heartbeat told what the peer holds: list our digests if it differs for too long."""
@@ -165,27 +168,24 @@ class Sync:
         if patient or now - exchange.compared < COMPARE_EVERY or exchange.asking:
             return
         exchange.compared = now
-        self._send_digests(link)
+        exchange.owes_list = True
 
-    def on_summary(self, link: Link, frame: Summary) -> None:
+    def on_summary(self, link: Link, frame: Summary, now: float) -> None:
         """The peer moved its side of the link: list our digests if it holds something else."""
-        if frame.digest != self.summary():
-            self._send_digests(link)
+        exchange = self._exchanges.get(link)
+        if exchange is None:
+            return
+        if frame.digest == self.summary():
+            exchange.listed = True
+            self._tell_done(exchange, now)
+        else:
+            exchange.owes_list = True
 
-    def digest_entries(self) -> list[DigestEntry]:
-        """The digests of all documents that hold anything, the index first."""
-        entries = []
-        for document in self._documents:
-            if not document.is_empty():
-                entries.append(DigestEntry(document.id, document.digest()))
-        entries.sort(key=lambda entry: entry.doc)
-        return entries
-
-    def _send_digests(self, link: Link) -> None:
-        entries = self.digest_entries()
-        for start in range(0, max(len(entries), 1), DIGESTS_PER_FRAME):
-            end = start + DIGESTS_PER_FRAME
-            link.send(Lane.CONTROL, Digests(entries[start:end], last=end >= len(entries)))
+    def _send_digests(self, exchange: Exchange, now: float) -> None:
+        exchange.owes_list = exchange.behind = False
+        exchange.list_sent = now
+        for digests in self._holdings.lists():
+            exchange.link.send(Lane.CONTROL, digests)
 
     def on_digests(self, link: Link, entries: Iterable[DigestEntry], *, last: bool, now: float) -> None:
         """Note what the peer has that we may lack.
@@ -198,47 +198,50 @@ class Sync:
             return
         for entry in entries:
             doc = DocId(entry.doc)
-            if self._differs(doc, entry.digest):
+            if self._holdings.differs(doc, entry.digest):
+                exchange.total += doc not in exchange.asking and doc not in exchange.wanted
                 exchange.wanted[doc] = entry.digest
-                exchange.total += doc not in exchange.asking
         count = len(exchange.wanted)
         if count > DOCUMENT_LIMIT:
             raise TooLarge("the number of documents", count, DOCUMENT_LIMIT)
         exchange.listed = exchange.listed or last
         self._tell_done(exchange, now)
 
-    def _differs(self, doc: DocId, digest: bytes) -> bool:
-        document = self._documents.get(doc)
-        return document is None or document.digest() != digest
-
     # --- asking and answering -----------------------------------------------------------------------
 
     def on_ask(self, link: Link, frame: Ask) -> None:
-        """Queue an answer; asking again replaces the first question."""
+        """Queue an answer; asking again replaces the first question.
+
+        Raises:
+            RemoteError: the state vector is refused.
+        """
+        check_state_vector(frame.state_vector)
         exchange = self._exchanges.get(link)
         if exchange is not None:
             exchange.answers[DocId(frame.doc)] = frame.state_vector
-            if len(exchange.answers) > DOCUMENT_LIMIT:
-                raise TooLarge("the number of questions", len(exchange.answers), DOCUMENT_LIMIT)
+            if len(exchange.answers) > ANSWERS_LIMIT:
+                del exchange.answers[next(iter(exchange.answers))]
 
     def on_state(self, link: Link, frame: State, now: float) -> None:
-        """Take an answer that we asked for; anything else came too late and is dropped.
+        """Take an answer that we asked for, also one that we had given up; anything else is dropped.
 
         Raises:
             RemoteError: the update is not one that we could take from this peer.
         """
         exchange = self._exchanges.get(link)
         doc = DocId(frame.doc)
-        if exchange is None or doc not in exchange.asking:
+        if exchange is None:
             return
-        exchange.asking.discard(doc)
+        if doc in exchange.asking:
+            del exchange.asking[doc]
+            self._asked.discard(doc)
+        elif exchange.wanted.get(doc) == ASK_ANYWAY:
+            del exchange.wanted[doc]
+        else:
+            return
         exchange.asked_at = now
-        self._asked.discard(doc)
         if frame.update:
-            withheld = {other.member.client for other in self._exchanges if other is not link}
-            document = self._open(doc)
-            document.apply(frame.update, withheld=withheld - {link.member.client})
-            self._took(document, link)
+            self._take_state(link, doc, frame.update)
         exchange.received += 1
         exchange.received_bytes += len(frame.update)
         if now - exchange.progress_told >= PROGRESS_EVERY and not exchange.told_done:
@@ -246,6 +249,15 @@ class Sync:
             member = link.member
             self._emit(Tell(SyncProgress(member.short, member.name, exchange.received, exchange.total)))
         self._tell_done(exchange, now)
+
+    def _take_state(self, link: Link, doc: DocId, update: bytes) -> None:
+        document = self._open(doc)
+        before = document.digest()
+        document.apply(
+            update, withheld={other.member.client for other in self._exchanges if other is not link}
+        )
+        if document.has_pending() or document.digest() != before:
+            self._took(document, link)
 
     def _tell_done(self, exchange: Exchange, now: float) -> None:
         busy = exchange.wanted or exchange.asking
@@ -259,7 +271,7 @@ class Sync:
         )
 
     def _ask(self, exchange: Exchange, now: float) -> None:
-        if not exchange.wanted or exchange.link.content is None:
+        if not exchange.wanted or len(exchange.asking) >= ASKS_AT_ONCE or exchange.link.content is None:
             return
         # the index first: without it, texts have no place
         order = sorted(exchange.wanted, key=lambda doc: doc != INDEX) if INDEX in exchange.wanted else None
@@ -269,11 +281,12 @@ class Sync:
             if doc in self._asked:
                 continue
             digest = exchange.wanted.pop(doc)
-            if digest != ASK_ANYWAY and not self._differs(doc, digest):
+            if digest != ASK_ANYWAY and not self._holdings.differs(doc, digest):
                 exchange.received += 1
                 continue
-            exchange.asking.add(doc)
+            exchange.asking[doc] = None
             exchange.asked_at = now
+            exchange.bulk_seen = exchange.link.bulk_received
             self._asked.add(doc)
             document = self._documents.get(doc)
             vector = b"\x00" if document is None else document.state_vector()
@@ -309,7 +322,7 @@ class Sync:
         return self._documents.open(doc)
 
     def _took(self, document: Document, link: Link) -> None:
-        self._stale.add(document.id)
+        self._holdings.changed(document.id)
         self._emit(AppendUpdate(document.id, document.taken, link.member.id[:32]))
         self._touched(document.id, link.member.name)
 
@@ -329,7 +342,7 @@ class Sync:
         if not updates:
             return
         update = updates[0] if len(updates) == 1 else merge_updates(updates)
-        self._stale.add(doc)
+        self._holdings.changed(doc)
         self._flushed.pop(doc, None)
         self._flushed[doc] = now
         if len(self._flushed) > FLUSHES_REMEMBERED:
@@ -340,11 +353,13 @@ class Sync:
                 self._send_edit(exchange, doc, update)
 
     def _send_edit(self, exchange: Exchange, doc: DocId, update: bytes) -> None:
+        if len(update) > EDIT_LIMIT or exchange.link.content is None:
+            exchange.behind = True
+            return
         if not exchange.pending and exchange.link.room(Lane.EDITS, EDITS_AHEAD):
             exchange.link.send(Lane.EDITS, EditFrame(doc, update))
             return
-        if exchange.link.content is None or exchange.behind:
-            exchange.behind = True
+        if exchange.behind:
             return
         exchange.pending.setdefault(doc, []).append(update)
         exchange.pending_bytes += len(update)
@@ -353,31 +368,52 @@ class Sync:
             exchange.pending_bytes = 0
             exchange.behind = True
 
-    def _send_pending(self, exchange: Exchange) -> None:
+    def _send_pending(self, exchange: Exchange, now: float) -> None:
         link = exchange.link
         while exchange.pending and link.room(Lane.EDITS, EDITS_AHEAD):
             doc = next(iter(exchange.pending))
             updates = exchange.pending.pop(doc)
             exchange.pending_bytes -= sum(map(len, updates))
             link.send(Lane.EDITS, EditFrame(doc, merge_updates(updates)))
-        if exchange.behind and link.room(Lane.EDITS, EDITS_AHEAD):
-            exchange.behind = False
-            self._send_digests(link)
+        if (exchange.owes_list or _may_catch_up(exchange)) and now >= exchange.list_sent + LIST_EVERY:
+            self._send_digests(exchange, now)
 
     # --- time -------------------------------------------------------------------------------------------
 
     def pump(self, now: float) -> None:
         """Fill every link as far as it has room."""
-        for exchange in self._exchanges.values():
-            if exchange.asking and now - exchange.asked_at >= ASK_PATIENCE:
-                self._ask_again(exchange)
+        for exchange in list(self._exchanges.values()):
+            if exchange.asking:
+                self._have_patience(exchange, now)
             self._ask(exchange, now)
-            self._send_pending(exchange)
-            self._answer(exchange)
+            self._send_pending(exchange, now)
+            try:
+                self._answer(exchange)
+            except RemoteError as error:
+                self._cut_off(exchange.link, error)
+
+    def can_send(self) -> bool:
+        """Whether `pump` would find room for more, now that the links were pumped."""
+        return any(
+            (each.pending and each.link.room(Lane.EDITS, EDITS_AHEAD))
+            or (each.answers and each.link.room(Lane.BULK, BULK_AHEAD))
+            for each in self._exchanges.values()
+        )
+
+    def _have_patience(self, exchange: Exchange, now: float) -> None:
+        """Ask again if nothing came for long; a large answer on a slow path comes bit by bit."""
+        arrived = exchange.link.bulk_received
+        if arrived != exchange.bulk_seen:
+            exchange.bulk_seen = arrived
+            exchange.asked_at = now
+        elif now - exchange.asked_at >= ASK_PATIENCE:
+            self._ask_again(exchange)
 
     def next_deadline(self) -> float | None:
-        """When held edits are due, or a question must be asked again."""
-        moments = [e.asked_at + ASK_PATIENCE for e in self._exchanges.values() if e.asking]
+        """When held edits or a list are due, or a question must be asked again."""
+        exchanges = self._exchanges.values()
+        moments = [e.asked_at + ASK_PATIENCE for e in exchanges if e.asking]
+        moments += [e.list_sent + LIST_EVERY for e in exchanges if e.owes_list or _may_catch_up(e)]
         if self._held is not None:
             moments.append(self._held)
         return min(moments, default=None)
@@ -386,3 +422,7 @@ class Sync:
         """How many documents have edits that this peer was not sent yet."""
         exchange = self._exchanges.get(link)
         return 0 if exchange is None else len(exchange.pending) + exchange.behind
+
+
+def _may_catch_up(exchange: Exchange) -> bool:
+    return exchange.behind and exchange.link.room(Lane.EDITS, EDITS_AHEAD)

@@ -18,7 +18,7 @@ from rapidfuzz.distance import Indel
 
 from peer.core.edits import Edit
 
-__all__ = ["Hunk", "diff", "hunks"]
+__all__ = ["Hunk", "common_ends", "diff", "hunks"]
 
 CELLS_LIMIT: Final = 1 << 24
 """Largest product of two lengths compared exactly: 2 MiB of bits and some 20 ms at this size."""
@@ -75,6 +75,13 @@ def hunks(old: str, new: str) -> list[Hunk]:
     back = common_suffix(old, new, min(len(old), len(new)) - front)
     middle = _compare_lines(old[front : len(old) - back], new[front : len(new) - back])
     return _settled(old, _joined(Hunk(h.start + front, h.end + front, h.inserted) for h in middle))
+
+
+def common_ends(one: bytes, two: bytes) -> int:
+    """How many bytes the two begin with and end with alike."""
+    left, right = one.decode("latin-1"), two.decode("latin-1")
+    front = common_prefix(left, right)
+    return front + common_suffix(left, right, min(len(left), len(right)) - front)
 
 
 def common_prefix(one: str, two: str) -> int:
@@ -136,9 +143,7 @@ def _compare_words(old: str, new: str, a: int, b: int, c: int, d: int) -> Iterab
     return by_letters if 2 * _deleted(by_letters) <= _deleted(by_words) else by_words
 
 
-def _compare_parts(
-    part: re.Pattern[str], old: str, new: str, a: int, b: int, c: int, d: int
-) -> list[Hunk]:
+def _compare_parts(part: re.Pattern[str], old: str, new: str, a: int, b: int, c: int, d: int) -> list[Hunk]:
     old_parts, new_parts = part.findall(old, a, b), part.findall(new, c, d)
     old_at, new_at = _offsets(old_parts), _offsets(new_parts)
     return [
@@ -273,7 +278,11 @@ def _ease(text: str, at: int) -> int:
         return 5
     if after == "\n" or before.isspace() or after.isspace():
         return 4
-    return 1 + 2 * (before in _CLOSING) + 2 * (after in _OPENING) - 2 * (before in _OPENING or after in _CLOSING) - (before.isalnum() and after.isalnum())
+    if before.isalnum() and after.isalnum():
+        return 0
+    return (
+        1 + 2 * (before in _CLOSING) + 2 * (after in _OPENING) - 2 * (before in _OPENING or after in _CLOSING)
+    )
 
 
 def _offsets(parts: Sequence[str]) -> list[int]:

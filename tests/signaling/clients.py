@@ -168,7 +168,7 @@ async def neighbours(server: RoomServer) -> AsyncIterator[None]:
 async def eventually(is_true: Callable[[], bool]) -> None:
     """Wait until a condition holds, within limits."""
     async with asyncio.timeout(PATIENCE):
-        while not is_true():  # noqa: ASYNC110 - any condition, also inside the server
+        while not is_true():
             await asyncio.sleep(0.005)
 
 

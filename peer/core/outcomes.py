@@ -1,0 +1,173 @@
+"""What became of the orders that were given to the disk."""
+
+from typing import Final, assert_never
+
+from peer.core.actions import ForgetShadow, ReadFile
+from peer.core.contents import digest_of, looks_cut, read_text
+from peer.core.events import (
+    DisplacedChanged,
+    FileMoved,
+    FileRemoved,
+    FileReplaced,
+    FileTrouble,
+    ReplaceRefused,
+)
+from peer.core.filestate import DISK, Board, Deed, FileState
+from peer.core.intake import Intake
+from peer.core.outgoing import PACE_SECONDS, Outgoing
+from peer.core.sights import Sights
+
+__all__ = ["Outcomes"]
+
+RETRY_SECONDS: Final = 0.5
+RETRY_LIMIT_SECONDS: Final = 60.0
+"""After trouble with the disk a file rests; twice as long each time, up to this."""
+
+Outcome = FileReplaced | DisplacedChanged | ReplaceRefused | FileRemoved | FileMoved | FileTrouble
+
+
+class Outcomes:
+    """Takes the disk's answers to orders."""
+
+    def __init__(self, board: Board, intake: Intake, outgoing: Outgoing, sights: Sights) -> None:
+        self._board = board
+        self._intake = intake
+        self._outgoing = outgoing
+        self._sights = sights
+
+    def handle(self, event: Outcome, now: float) -> None:
+        """Take one answer."""
+        match event:
+            case FileReplaced():
+                self._replaced(event, now)
+            case DisplacedChanged():
+                self._displaced_changed(event, now)
+            case ReplaceRefused():
+                self._refused(event, now)
+            case FileRemoved():
+                self._removed(event)
+            case FileMoved():
+                self._moved(event, now)
+            case FileTrouble():
+                self._trouble(event, now)
+            case _:
+                assert_never(event)
+
+    def _replaced(self, event: FileReplaced, now: float) -> None:
+        file = self._ordered(event.path, Deed.WRITE)
+        if file is None or file.order is None:
+            return
+        board, order, shadows = self._board, file.order, file.shadows
+        created = order.expected is None
+        before, raw = (shadows.last if shadows is not None else None), file.raw
+        file.order, file.digest, file.size = None, order.digest, len(order.raw)
+        file.raw, file.known = (b"" if file.binary else order.raw), order.known
+        file.inode, file.executable, file.failures = event.stamp.inode, order.executable, 0
+        file.pause_until = now + PACE_SECONDS
+        board.settle_at(file, event.path)
+        if shadows is not None and order.version is not None:
+            shadows.stands(order.version, now)
+            file.displaced_from = before
+        board.save_shadow(file, order.digest if file.binary else order.raw, intent=False, stamp=event.stamp)
+        board.tell(event.path, "created" if created else "edited", file.by)
+        if event.displaced is not None and digest_of(event.displaced) != order.expected:
+            self._slipped_in(file, event.displaced, raw, now)
+        self._done(file, now)
+
+    def _slipped_in(self, file: FileState, content: bytes, before: bytes, now: float) -> None:
+        """A save came just before our writing took its place: it is taken in all the same."""
+        file.displaced = digest_of(content)
+        raw = read_text(content)
+        if self._board.read_only or file.binary or raw is None:
+            self._intake.keep_content(file, content)
+        elif not looks_cut(content, before) and file.shadows is not None:
+            standing = file.shadows.last
+            if self._intake.take_text(file, raw, now, file.displaced_from):
+                self._board.tell(file.path or "", "edited", DISK)
+            file.shadows.stands(standing, now)
+
+    def _displaced_changed(self, event: DisplacedChanged, now: float) -> None:
+        file = self._board.at(event.path)
+        if file is None or digest_of(event.content) in (file.displaced, file.digest):
+            return
+        self._slipped_in(file, event.content, file.raw, now)
+        self._outgoing.steer(file, now)
+
+    def _refused(self, event: ReplaceRefused, now: float) -> None:
+        file = self._ordered(event.path, *Deed)
+        if file is None or file.order is None:
+            return
+        order, path = file.order, file.path
+        self._cancel(file)
+        if order.expected is None or event.path != path:
+            # Something is where nothing should be.  Whether it may be shared is not ours to decide:
+            # a look reports it only if it may.
+            self._rest(file, now)
+            self._board.emit(ReadFile(event.path))
+        elif event.stamp is None:
+            self._sights.missing(event.path, now)
+        else:
+            self._sights.seen(event.path, event.content, event.stamp, now)
+        self._done(file, now)
+
+    def _removed(self, event: FileRemoved) -> None:
+        file = self._ordered(event.path, Deed.REMOVE)
+        if file is None:
+            return
+        board = self._board
+        board.leave(file)
+        file.order, file.digest, file.raw, file.executable = None, None, b"", None
+        board.emit(ForgetShadow(file.doc))
+        if board.catalog.entry(file.doc) is None:
+            board.tell(event.path, "deleted", file.by)
+            board.drop(file)
+
+    def _moved(self, event: FileMoved, now: float) -> None:
+        file = self._ordered(event.old, Deed.MOVE)
+        if file is None:
+            return
+        board = self._board
+        board.settle_at(file, event.new)
+        file.order, file.inode, file.failures = None, event.stamp.inode, 0
+        board.save_shadow(
+            file, file.digest or b"" if file.binary else file.raw, intent=False, stamp=event.stamp
+        )
+        board.tell(event.new, "renamed", file.by, event.old)
+        self._done(file, now)
+
+    def _trouble(self, event: FileTrouble, now: float) -> None:
+        board, file = self._board, self._board.at(event.path)
+        board.warn_once("file-trouble", event.path, f"{event.path} could not be used: {event.reason}")
+        if file is None:
+            self._sights.lost(event.path)
+            return
+        if not file.failures:
+            board.tell(event.path, "held", file.by)
+        self._cancel(file)
+        self._rest(file, now)
+
+    def _cancel(self, file: FileState) -> None:
+        """The order under way will not be carried out."""
+        order = file.order
+        if order is not None and order.expected is None:
+            self._board.leave(file)
+        elif order is not None:
+            self._board.unclaim(file, order.path)
+        file.order = None
+
+    def _rest(self, file: FileState, now: float) -> None:
+        """Leave a file alone for a while, longer each time."""
+        file.pause_until = now + min(RETRY_SECONDS * 2.0**file.failures, RETRY_LIMIT_SECONDS)
+        file.failures += 1
+        self._board.wake_at(file, file.pause_until)
+
+    def _ordered(self, path: str, *deeds: Deed) -> FileState | None:
+        file = self._board.at(path)
+        return file if file is not None and file.order is not None and file.order.deed in deeds else None
+
+    def _done(self, file: FileState, now: float) -> None:
+        """An order is done: look at what was not looked at meanwhile, and go on."""
+        if file.look_again:
+            file.look_again = False
+            self._intake.look(file)
+        self._outgoing.steer(file, now)
