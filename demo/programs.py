@@ -70,10 +70,13 @@ class Program:
         """The number of the process."""
         return self._process.pid
 
+    def everything(self) -> list[Record]:
+        """Everything that the process has said so far."""
+        return [json.loads(line) for line in self._out.read_bytes().split(b"\n")[:-1]]
+
     def records(self, kind: str) -> list[Record]:
         """Everything of type *kind* that the process has said so far."""
-        lines = self._out.read_bytes().split(b"\n")[:-1]
-        return [record for record in map(json.loads, lines) if record["type"] == kind]
+        return [record for record in self.everything() if record["type"] == kind]
 
     def wait_for(self, kind: str, seconds: float = 10.0, **values: object) -> Record:
         """Wait for a record of type *kind* that has these *values*, and return it.

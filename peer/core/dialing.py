@@ -115,7 +115,7 @@ class Dialing:
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do."""
-        return min((t for t in (self._next_dial, self._deadline) if t is not None), default=None)
+        return self._next_dial if self._deadline is None else self._deadline
 
     def soon(self, now: float) -> None:
         """The network changed, or the path just died: do not wait for the next try's turn."""

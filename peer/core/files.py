@@ -89,15 +89,17 @@ class Files:
 
     def handle(self, event: FileEvent, now: float) -> list[Action]:
         """Take one event of the disk; return what is to be done, in order."""
+        touched: list[DocId] = []
         if isinstance(event, FileSeen):
             self._sights.seen(event.path, event.content, event.stamp, now)
         elif isinstance(event, FileMissing):
             self._sights.missing(event.path, now)
         elif isinstance(event, ScanFinished):
             self._scan_finished(now)
+            touched = list(self._board.files)
         else:
             self._outcomes.handle(event, now)
-        return self._finish(now)
+        return self._finish(now, touched)
 
     def documents_changed(self, changed: Mapping[DocId, str], now: float) -> list[Action]:
         """Documents were changed by the peers named, or by an application here (no name)."""
@@ -133,6 +135,10 @@ class Files:
         for doc in due:
             del board.wake[doc]
             file = board.files[doc]
+            if file.late is not None and file.late.due <= now:
+                self._intake.take_late(file, file.late.content, now)
+            elif file.late is not None:
+                board.wake_at(file, file.late.due)
             if file.settling is not None or file.failures:
                 self._intake.look(file)
         self._arrivals.tick(now)
@@ -147,8 +153,6 @@ class Files:
         self._arrivals.scanned(now)
         for doc in board.catalog.ids():
             self._enter(doc)
-        for file in list(board.files.values()):
-            self._outgoing.steer(file, now)
 
     # --- what the session holds ----------------------------------------------------------------------------
 
@@ -160,6 +164,7 @@ class Files:
         names = changed or {}
         pending = dict.fromkeys(touched)
         for _ in range(ROUNDS):
+            # first what the index says now: steering by an old one would remove files that are new
             for doc in board.catalog.refresh(names):
                 self._enter(doc)
                 pending[doc] = None

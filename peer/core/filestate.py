@@ -25,7 +25,7 @@ from peer.core.notices import FileChanged, Warned
 from peer.core.settling import Settling
 from peer.core.shadows import Shadows
 
-__all__ = ["DISK", "Board", "Deed", "FileState", "Order"]
+__all__ = ["DISK", "Board", "Deed", "FileState", "Late", "Order"]
 
 DISK: Final = "disk"
 """Who made a change that came from this side's folder."""
@@ -65,6 +65,14 @@ class Order:
     executable: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A save that our writing took the place of, and when it is believed as it is."""
+
+    content: bytes
+    due: float
+
+
 @dataclass(slots=True)
 class FileState:
     """One file of the session on this side's disk.
@@ -78,7 +86,9 @@ class FileState:
         held_before: contents (texts) or digests (binary) that the disk may hold after a
             restart, oldest first.
         known: what of the file its people could see on disk; `None` when not known.
-        displaced_from: the version that our last writing took the place of.
+        displaced_from, displaced_raw: the version, and its bytes, that our last writing took the place of.
+        displaced: digest of what was really displaced, when that was something else.
+        late: a displaced save that may not be whole yet.
         by: who changed it last.
     """
 
@@ -95,7 +105,9 @@ class FileState:
     known: bytes | None = None
     shadows: Shadows | None = None
     displaced_from: Version | None = None
+    displaced_raw: bytes = b""
     displaced: bytes | None = None
+    late: Late | None = None
     order: Order | None = None
     settling: Settling | None = None
     look_again: bool = False

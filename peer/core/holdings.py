@@ -30,7 +30,9 @@ class Holdings:
         """Eight bytes over all documents, deletions included; equal for peers that hold the same."""
         for doc in self._stale:
             document = self._documents.open(doc)
-            part = int.from_bytes(blake2b(doc + document.digest(), digest_size=8).digest())
+            part = 0
+            if not document.is_empty():
+                part = int.from_bytes(blake2b(doc + document.digest(), digest_size=8).digest())
             self._sum ^= self._parts.get(doc, 0) ^ part
             self._parts[doc] = part
         self._stale.clear()

@@ -148,6 +148,16 @@ class Intake:
             board.catalog.set_crlf(file.doc, text.crlf)
         return True
 
+    def take_late(self, file: FileState, content: bytes, now: float) -> None:
+        """Take in a save that our last writing displaced; an empty one says nothing."""
+        file.late = None
+        raw = read_text(content)
+        if raw and file.shadows is not None:
+            standing = file.shadows.last
+            if self.take_text(file, raw, now, file.displaced_from):
+                self._board.tell(file.path or "", "edited", DISK)
+            file.shadows.stands(standing, now)
+
     def _present(self, file: FileState) -> Text:
         entry = self._board.catalog.entry(file.doc)
         return Text(self._board.document(file).text, entry is not None and entry.crlf)

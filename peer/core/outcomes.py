@@ -12,7 +12,7 @@ from peer.core.events import (
     FileTrouble,
     ReplaceRefused,
 )
-from peer.core.filestate import DISK, Board, Deed, FileState
+from peer.core.filestate import Board, Deed, FileState, Late
 from peer.core.intake import Intake
 from peer.core.outgoing import PACE_SECONDS, Outgoing
 from peer.core.sights import Sights
@@ -22,6 +22,9 @@ __all__ = ["Outcomes"]
 RETRY_SECONDS: Final = 0.5
 RETRY_LIMIT_SECONDS: Final = 60.0
 """After trouble with the disk a file rests; twice as long each time, up to this."""
+
+LATE_SECONDS: Final = 2.0
+"""A displaced content that looks cut off is believed after this: by then the disk has looked twice."""
 
 Outcome = FileReplaced | DisplacedChanged | ReplaceRefused | FileRemoved | FileMoved | FileTrouble
 
@@ -67,31 +70,31 @@ class Outcomes:
         board.settle_at(file, event.path)
         if shadows is not None and order.version is not None:
             shadows.stands(order.version, now)
-            file.displaced_from = before
+            file.displaced_from, file.displaced_raw = before, raw
         board.save_shadow(file, order.digest if file.binary else order.raw, intent=False, stamp=event.stamp)
         board.tell(event.path, "created" if created else "edited", file.by)
         if event.displaced is not None and digest_of(event.displaced) != order.expected:
-            self._slipped_in(file, event.displaced, raw, now)
+            self._slipped_in(file, event.displaced, now)
         self._done(file, now)
-
-    def _slipped_in(self, file: FileState, content: bytes, before: bytes, now: float) -> None:
-        """A save came just before our writing took its place: it is taken in all the same."""
-        file.displaced = digest_of(content)
-        raw = read_text(content)
-        if self._board.read_only or file.binary or raw is None:
-            self._intake.keep_content(file, content)
-        elif not looks_cut(content, before) and file.shadows is not None:
-            standing = file.shadows.last
-            if self._intake.take_text(file, raw, now, file.displaced_from):
-                self._board.tell(file.path or "", "edited", DISK)
-            file.shadows.stands(standing, now)
 
     def _displaced_changed(self, event: DisplacedChanged, now: float) -> None:
         file = self._board.at(event.path)
-        if file is None or digest_of(event.content) in (file.displaced, file.digest):
-            return
-        self._slipped_in(file, event.content, file.raw, now)
-        self._outgoing.steer(file, now)
+        if file is not None and digest_of(event.content) not in (file.displaced, file.digest):
+            self._slipped_in(file, event.content, now)
+            self._outgoing.steer(file, now)
+
+    def _slipped_in(self, file: FileState, content: bytes, now: float) -> None:
+        """A save came just before our writing took its place: it is taken in all the same."""
+        file.displaced = digest_of(content)
+        if self._board.read_only or file.binary or read_text(content) is None:
+            file.late = None
+            self._intake.keep_content(file, content)
+        elif looks_cut(content, file.displaced_raw):
+            # Its writer may be in the middle; if it goes on, we are told of that.
+            file.late = Late(content, now + LATE_SECONDS)
+            self._board.wake_at(file, file.late.due)
+        else:
+            self._intake.take_late(file, content, now)
 
     def _refused(self, event: ReplaceRefused, now: float) -> None:
         file = self._ordered(event.path, *Deed)

@@ -9,12 +9,12 @@ is found within seconds.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Final
 
 from peer.core.actions import Action, AppendUpdate, Tell
 from peer.core.carrier import Lane
 from peer.core.documents import Document, Documents, merge_updates
+from peer.core.exchange import Exchange
 from peer.core.frames import Ask, DigestEntry, EditFrame, State, Summary
 from peer.core.guard import check_state_vector
 from peer.core.holdings import Holdings
@@ -30,9 +30,7 @@ __all__ = [
     "COMPARE_EVERY",
     "DIFFERENCE_PATIENCE",
     "DOCUMENT_LIMIT",
-    "EDIT_LIMIT",
     "LIST_EVERY",
-    "PENDING_LIMIT",
     "TICK",
     "Sync",
 ]
@@ -43,14 +41,6 @@ ASKS_AT_ONCE: Final = 16
 """Enough to hide a round trip, few enough that several peers share the work."""
 ANSWERS_LIMIT: Final = 4 * ASKS_AT_ONCE
 """Questions of one peer kept; the oldest is dropped, and asked again by an honest peer."""
-EDIT_LIMIT: Final = 1024 * 1024
-"""Bytes of one live edit; a larger paste is asked for as bulk, which key strokes overtake."""
-PENDING_LIMIT: Final = 256 * 1024
-"""Bytes of edits kept for a link without room; beyond, comparing states is cheaper."""
-EDITS_AHEAD: Final = 16 * 1024
-"""Bytes of edits handed to a carrier before it has sent the last ones."""
-BULK_AHEAD: Final = 512 * 1024
-"""Bytes of answers handed to a carrier ahead of its window."""
 DOCUMENT_LIMIT: Final = 20_000
 """Documents in one session; each costs every peer memory."""
 DIFFERENCE_PATIENCE: Final = 3.0
@@ -67,33 +57,6 @@ ASK_ANYWAY: Final = b""
 """Instead of a digest: ask, whatever we hold by then."""
 PROGRESS_EVERY: Final = 0.25
 """Seconds between two progress notices."""
-
-
-@dataclass(slots=True)
-class Exchange:
-    """What is under way with one peer."""
-
-    link: Link
-    wanted: dict[DocId, bytes] = field(default_factory=dict)
-    asking: dict[DocId, None] = field(default_factory=dict)
-    asked_at: float = 0.0
-    """When the last question was sent, or something of an answer came."""
-    bulk_seen: int = 0
-    answers: dict[DocId, bytes] = field(default_factory=dict)
-    pending: dict[DocId, list[bytes]] = field(default_factory=dict)
-    pending_bytes: int = 0
-    behind: bool = False
-    owes_list: bool = False
-    list_sent: float = 0.0
-    listed: bool = False
-    told_done: bool = False
-    total: int = 0
-    received: int = 0
-    received_bytes: int = 0
-    began: float = 0.0
-    progress_told: float = 0.0
-    differs_since: float | None = None
-    compared: float = 0.0
 
 
 class Sync:
@@ -136,8 +99,7 @@ class Sync:
             return
         self._ask_again(exchange)
         exchange.answers.clear()
-        exchange.pending.clear()
-        exchange.pending_bytes = 0
+        exchange.forget_kept()
         link.send(Lane.CONTROL, Summary(self.summary()))
 
     def closed(self, link: Link) -> None:
@@ -294,7 +256,7 @@ class Sync:
         self._tell_done(exchange, now)
 
     def _answer(self, exchange: Exchange) -> None:
-        while exchange.answers and exchange.link.room(Lane.BULK, BULK_AHEAD):
+        while exchange.may_answer():
             doc = next(iter(exchange.answers))
             vector = exchange.answers.pop(doc)
             document = self._documents.get(doc)
@@ -350,32 +312,11 @@ class Sync:
         self._emit(AppendUpdate(doc, update, self._author))
         if self._may_write:
             for exchange in self._exchanges.values():
-                self._send_edit(exchange, doc, update)
-
-    def _send_edit(self, exchange: Exchange, doc: DocId, update: bytes) -> None:
-        if len(update) > EDIT_LIMIT or exchange.link.content is None:
-            exchange.behind = True
-            return
-        if not exchange.pending and exchange.link.room(Lane.EDITS, EDITS_AHEAD):
-            exchange.link.send(Lane.EDITS, EditFrame(doc, update))
-            return
-        if exchange.behind:
-            return
-        exchange.pending.setdefault(doc, []).append(update)
-        exchange.pending_bytes += len(update)
-        if exchange.pending_bytes > PENDING_LIMIT:
-            exchange.pending.clear()
-            exchange.pending_bytes = 0
-            exchange.behind = True
+                exchange.send_edit(doc, update)
 
     def _send_pending(self, exchange: Exchange, now: float) -> None:
-        link = exchange.link
-        while exchange.pending and link.room(Lane.EDITS, EDITS_AHEAD):
-            doc = next(iter(exchange.pending))
-            updates = exchange.pending.pop(doc)
-            exchange.pending_bytes -= sum(map(len, updates))
-            link.send(Lane.EDITS, EditFrame(doc, merge_updates(updates)))
-        if (exchange.owes_list or _may_catch_up(exchange)) and now >= exchange.list_sent + LIST_EVERY:
+        exchange.send_kept()
+        if (exchange.owes_list or exchange.may_catch_up()) and now >= exchange.list_sent + LIST_EVERY:
             self._send_digests(exchange, now)
 
     # --- time -------------------------------------------------------------------------------------------
@@ -394,11 +335,7 @@ class Sync:
 
     def can_send(self) -> bool:
         """Whether `pump` would find room for more, now that the links were pumped."""
-        return any(
-            (each.pending and each.link.room(Lane.EDITS, EDITS_AHEAD))
-            or (each.answers and each.link.room(Lane.BULK, BULK_AHEAD))
-            for each in self._exchanges.values()
-        )
+        return any(exchange.can_send() for exchange in self._exchanges.values())
 
     def _have_patience(self, exchange: Exchange, now: float) -> None:
         """Ask again if nothing came for long; a large answer on a slow path comes bit by bit."""
@@ -413,7 +350,7 @@ class Sync:
         """When held edits or a list are due, or a question must be asked again."""
         exchanges = self._exchanges.values()
         moments = [e.asked_at + ASK_PATIENCE for e in exchanges if e.asking]
-        moments += [e.list_sent + LIST_EVERY for e in exchanges if e.owes_list or _may_catch_up(e)]
+        moments += [e.list_sent + LIST_EVERY for e in exchanges if e.owes_list or e.may_catch_up()]
         if self._held is not None:
             moments.append(self._held)
         return min(moments, default=None)
@@ -421,8 +358,4 @@ class Sync:
     def waiting(self, link: Link) -> int:
         """How many documents have edits that this peer was not sent yet."""
         exchange = self._exchanges.get(link)
-        return 0 if exchange is None else len(exchange.pending) + exchange.behind
-
-
-def _may_catch_up(exchange: Exchange) -> bool:
-    return exchange.behind and exchange.link.room(Lane.EDITS, EDITS_AHEAD)
+        return 0 if exchange is None else exchange.waiting()

@@ -18,6 +18,7 @@ from typing import Final
 
 from peer.core.documents import Documents
 from peer.core.events import DocumentEdited, Event, LeaveRequested, ServerEntered, ServerLost, Tick
+from peer.core.files import Files
 from peer.core.greeting import Setup
 from peer.core.ids import DocId, peer_id
 from peer.core.invitation import link_key, room_private_key
@@ -71,6 +72,7 @@ class Node:
         self._rng = random.Random(os.urandom(32))
         self.client = self._rng.getrandbits(CLIENT_BITS) or 1
         self.documents = Documents(lambda: self.client)
+        self._shadows = [] if plan.store is None else plan.store.shadows()
         self._load()
         self.setup = self._set_up()
         self.files = self._make_files()
@@ -113,17 +115,13 @@ class Node:
             unix_offset=time.time() - time.monotonic(),
         )
 
-    def _make_files(self) -> "Files | None":
+    def _make_files(self) -> Files | None:
         if self.plan.folder is None:
             return None
-        files = Files(
-            self.documents,
-            rng=random.Random(os.urandom(32)),
-            name=self.plan.record.name,
-            read_only=self.plan.record.role == "viewer",
-        )
+        record = self.plan.record
+        files = Files(self.documents, record.name, self._rng, read_only=record.role == "viewer")
         if self.plan.store is not None:
-            files.start(self.plan.store.shadows())
+            files.start(self._shadows)
         return files
 
     # --- life ---------------------------------------------------------------------------------------------
@@ -140,7 +138,7 @@ class Node:
             self.driver.disk = self._folder
             self._watcher = Watcher(self._folder)
             await self._watcher.start()
-            self._folder.scan(known=self.files.known_paths() if self.files is not None else ())
+            self._folder.scan(known=[shadow.path for shadow in self._shadows])
         if self.plan.server is not None:
             self._enter(self.plan.server)
         self._feed(Tick())

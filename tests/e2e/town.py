@@ -63,8 +63,12 @@ class Town:
             program.end()
 
     def last_words(self) -> str:
-        """What everybody said last, for a test that failed."""
-        return "\n".join(program.last_words() for program in self.programs)
+        """Everything that everybody said, for a test that failed."""
+        said = []
+        for program in self.programs:
+            said += [f"--- {program.name}", program.last_words()]
+            said += [str(record)[:300] for record in program.everything()]
+        return "\n".join(said)
 
 
 def until(holds: Callable[[], bool], seconds: float, what: str) -> None:

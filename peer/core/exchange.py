@@ -1,0 +1,102 @@
+"""What is under way with one peer: what it is asked, what it asked, and the edits that wait for room."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from peer.core.carrier import Lane
+from peer.core.documents import merge_updates
+from peer.core.frames import EditFrame
+from peer.core.ids import DocId
+from peer.core.link import Link
+
+__all__ = ["BULK_AHEAD", "EDITS_AHEAD", "EDIT_LIMIT", "PENDING_LIMIT", "Exchange"]
+
+EDIT_LIMIT: Final = 1024 * 1024
+"""Bytes of one live edit; a larger paste is asked for as bulk, which key strokes overtake."""
+PENDING_LIMIT: Final = 256 * 1024
+"""Bytes of edits kept for a link without room; beyond, comparing states is cheaper."""
+EDITS_AHEAD: Final = 16 * 1024
+"""Bytes of edits handed to a carrier before it has sent the last ones."""
+BULK_AHEAD: Final = 512 * 1024
+"""Bytes of answers handed to a carrier ahead of its window."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is under way with one peer.
+
+    Attributes:
+        wanted: documents to ask for, each with the digest that the peer told of it.
+        asking: documents asked for; *asked_at* is when the last question was sent, or something of an
+            answer came, which *bulk_seen* tells.
+        answers: documents that the peer asked for, each with its state vector.
+        behind: it was not sent some edit, and gets a list of digests when it has room.
+        owes_list: it gets one in any case.
+        listed: it has told all that it holds.
+    """
+
+    link: Link
+    began: float
+    compared: float
+    wanted: dict[DocId, bytes] = field(default_factory=dict)
+    asking: dict[DocId, None] = field(default_factory=dict)
+    asked_at: float = 0.0
+    bulk_seen: int = 0
+    answers: dict[DocId, bytes] = field(default_factory=dict)
+    behind: bool = False
+    owes_list: bool = False
+    list_sent: float = 0.0
+    listed: bool = False
+    told_done: bool = False
+    total: int = 0
+    received: int = 0
+    received_bytes: int = 0
+    progress_told: float = 0.0
+    differs_since: float | None = None
+    _kept: dict[DocId, list[bytes]] = field(default_factory=dict)
+    _kept_bytes: int = 0
+
+    def send_edit(self, doc: DocId, update: bytes) -> None:
+        """Send an edit, or keep it until there is room, or let the peer find out that it lacks it."""
+        if len(update) > EDIT_LIMIT or self.link.content is None:
+            self.behind = True
+        elif not self._kept and self.link.room(Lane.EDITS, EDITS_AHEAD):
+            self.link.send(Lane.EDITS, EditFrame(doc, update))
+        elif not self.behind:
+            self._keep(doc, update)
+
+    def _keep(self, doc: DocId, update: bytes) -> None:
+        self._kept.setdefault(doc, []).append(update)
+        self._kept_bytes += len(update)
+        if self._kept_bytes > PENDING_LIMIT:
+            self.forget_kept()
+
+    def forget_kept(self) -> None:
+        """Let go of the edits that wait; the peer will find out that it lacks them."""
+        self.behind = self.behind or bool(self._kept)
+        self._kept.clear()
+        self._kept_bytes = 0
+
+    def send_kept(self) -> None:
+        """Send, merged, what waits, as far as there is room."""
+        while self._kept and self.link.room(Lane.EDITS, EDITS_AHEAD):
+            doc = next(iter(self._kept))
+            updates = self._kept.pop(doc)
+            self._kept_bytes -= sum(map(len, updates))
+            self.link.send(Lane.EDITS, EditFrame(doc, merge_updates(updates)))
+
+    def may_catch_up(self) -> bool:
+        """Whether it is behind and has room again."""
+        return self.behind and self.link.room(Lane.EDITS, EDITS_AHEAD)
+
+    def may_answer(self) -> bool:
+        """Whether it asked for something and has room for it."""
+        return bool(self.answers) and self.link.room(Lane.BULK, BULK_AHEAD)
+
+    def can_send(self) -> bool:
+        """Whether something waits for which there is room."""
+        return self.may_answer() or (bool(self._kept) and self.link.room(Lane.EDITS, EDITS_AHEAD))
+
+    def waiting(self) -> int:
+        """How many documents have edits that this peer was not sent yet."""
+        return len(self._kept) + self.behind
