@@ -25,7 +25,7 @@ setup: $(READY) ## make .venv with everything that is needed (the others do this
 
 $(READY): pyproject.toml constraints.txt
 	@python=; \
-	for candidate in $${PYTHON:-} python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	for candidate in $${PYTHON:-python3.11 python3.12 python3.13 python3.14 python3 python}; do \
 	  if "$$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 	  then python=$$candidate; break; fi; \
 	done; \

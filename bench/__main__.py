@@ -23,7 +23,7 @@ from bench.children import BenchFailed
 from bench.pairs import Sizes
 from bench.rows import Row, as_json, as_markdown, as_text
 
-__all__ = ["MEASUREMENTS", "QUICK", "main", "run"]
+__all__ = ["MEASUREMENTS", "QUICK", "main", "run", "write_table"]
 
 MEASUREMENTS: Final[dict[str, Callable[[Sizes], Awaitable[list[Row]]]]] = {
     "a": keystroke.measure,
@@ -106,12 +106,17 @@ def summary(where: dict[str, object], load_before: float) -> str:
     )
 
 
-def write_docs(rows: Sequence[Row], sentence: str) -> None:
-    """Replace the table in the documentation."""
-    before, begin, rest = DOCUMENT.read_text(encoding="utf-8").partition(MARKERS[0])
+def write_table(document: str, table: str) -> str:
+    """The document with *table* in the place of the one between the markers.
+
+    Raises:
+        ValueError: it has no such place.
+    """
+    before, begin, rest = document.partition(MARKERS[0])
     _, end, after = rest.partition(MARKERS[1])
-    table = f"\n{sentence}\n\n{as_markdown(rows)}\n"
-    DOCUMENT.write_text(before + begin + table + end + after, encoding="utf-8")
+    if not begin or not end:
+        raise ValueError(f"the document has no {MARKERS[0]} and {MARKERS[1]}")
+    return f"{before}{begin}\n{table}\n{end}{after}"
 
 
 def parse() -> argparse.Namespace:
@@ -143,7 +148,8 @@ def main() -> int:
         content = {"environment": where, "load_before": load_before, "rows": [as_json(row) for row in rows]}
         Path(arguments.json).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     if arguments.write_docs and not failures:
-        write_docs(rows, sentence)
+        document = DOCUMENT.read_text(encoding="utf-8")
+        DOCUMENT.write_text(write_table(document, f"{sentence}\n\n{as_markdown(rows)}"), encoding="utf-8")
     missed = [f"{row.key}: {row.what}" for row in rows if row.met is False]
     if missed and not arguments.quick:
         print("goals missed:\n  " + "\n  ".join(missed))

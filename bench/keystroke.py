@@ -15,7 +15,7 @@ from bench.rows import Row, percentile
 __all__ = ["measure", "measure_wire"]
 
 RATES = (30, 300)
-WIRE = ((5, 2.5, "alone (5/s)"), (300, 1.0, "fast (300/s)"), (5000, 0.2, "in a burst (5,000/s)"))
+WIRE = ((5, 1.5, "alone (5/s)"), (300, 1.0, "fast (300/s)"), (5000, 0.2, "in a burst (5,000/s)"))
 """Strokes a second, and for how many times `Sizes.strokes` seconds: few strokes need a longer look."""
 NAME = "typed.txt"
 

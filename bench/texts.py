@@ -17,6 +17,9 @@ __all__ = ["KINDS", "Patch", "Trace", "TwoAuthors", "load_trace", "load_two_auth
 DATA: Final = Path(__file__).parent / "data"
 KINDS: Final = ("words", "random")
 _WORDS: Final = 4000
+_LINES: Final = 4000
+_SHORTEST: Final = 12
+"""Characters of the shortest line: six letters, five spaces and the end."""
 _LETTERS: Final = "etaoinshrdlucmfwypvbgkqjxz"
 
 Patch = tuple[int, int, str]
@@ -129,13 +132,14 @@ def make_text(kind: str, size: int, seed: int) -> str:
     chance = random.Random(f"{kind} {seed}")
     if kind == "random":
         return base64.b64encode(chance.randbytes(size * 3 // 4 + 3)).decode()[:size]
+    return "".join(chance.choices(_lines(), k=size // _SHORTEST + 1))[:size]
+
+
+@cache
+def _lines() -> list[str]:
+    """Lines to choose from: each comes back, but further away than deflate looks."""
+    chance = random.Random("lines")
     letters = [1 / (rank + 1) for rank in range(len(_LETTERS))]
     words = ["".join(chance.choices(_LETTERS, letters, k=chance.randint(1, 11))) for _ in range(_WORDS)]
     weights = [1 / (rank + 2) for rank in range(_WORDS)]
-    parts: list[str] = []
-    length = 0
-    while length < size:
-        line = " ".join(chance.choices(words, weights, k=chance.randint(6, 16))) + "\n"
-        parts.append(line)
-        length += len(line)
-    return "".join(parts)[:size]
+    return [" ".join(chance.choices(words, weights, k=chance.randint(6, 16))) + "\n" for _ in range(_LINES)]

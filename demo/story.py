@@ -1,11 +1,13 @@
 """What the demo shows: one invites, one joins, both type at once, both have the same."""
 
+import random
 import shlex
 import shutil
 import statistics
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,8 @@ SAMPLE: Final = Path(__file__).with_name("notes")
 SHARED_FILE: Final = "shopping.md"
 LINES_EACH: Final = 20
 SAVES_MEASURED: Final = 20
+PAUSE_SECONDS: Final = 0.03
+"""Between two saves, on average: faster than anyone, so that many cross each other on the way."""
 SETTLE_SECONDS: Final = 10.0
 """For what takes a blink; more only matters on a machine that is very busy."""
 
@@ -77,21 +81,22 @@ class Story:
         self.say("both", f"path: direct                   from machine to machine after {took:.0f} ms")
 
     def _type_at_once(self) -> None:
-        both = [(self.anna / SHARED_FILE, "anna"), (self.ben / SHARED_FILE, "ben")]
-        for number in range(LINES_EACH):
-            for file, who in both:
-                _insert(file, f"- {who} {number:02d} 🥕 日本", at_the_top=who == "anna")
-        lines = [f"- {who} {number:02d} 🥕 日本" for _, who in both for number in range(LINES_EACH)]
+        folders = {"anna": self.anna, "ben": self.ben}
+        with ThreadPoolExecutor() as people:
+            for saving in [
+                people.submit(_type, folder / SHARED_FILE, who) for who, folder in folders.items()
+            ]:
+                saving.result()
+        lines = [_line(who, number) for who in folders for number in range(LINES_EACH)]
 
         def merged() -> bool:
-            texts = [file.read_text() for file, _ in both]
-            return texts[0] == texts[1] and all(texts[0].splitlines().count(line) == 1 for line in lines)
+            one, other = ((folder / SHARED_FILE).read_text() for folder in folders.values())
+            return one == other and all(one.splitlines().count(line) == 1 for line in lines)
 
         wait_until(merged, SETTLE_SECONDS, f"equal files with each of the {len(lines)} lines exactly once")
         self.say(
             "both",
-            f"save {SHARED_FILE} {LINES_EACH} times each,   at the same time: files equal, "
-            "each line there once",
+            f"each save {SHARED_FILE} {LINES_EACH} times  at once: both files equal, each line is there once",
         )
 
     def _measure(self) -> None:
@@ -137,6 +142,18 @@ def _measure_one(here: Path, there: Path, line: str) -> float:
     seconds = wait_until(lambda: line in file.read_text(), SETTLE_SECONDS, "a change of the other file")
     wait_until(lambda: _tree(here) == _tree(there), SETTLE_SECONDS, "equal files")
     return seconds
+
+
+def _line(who: str, number: int) -> str:
+    return f"- {who} {number:02d} 🥕 日本"
+
+
+def _type(file: Path, who: str) -> None:
+    """Save one more line again and again: anna at the top, ben at the end."""
+    pace = random.Random(who)
+    for number in range(LINES_EACH):
+        _insert(file, _line(who, number), at_the_top=who == "anna")
+        time.sleep(pace.uniform(0, 2 * PAUSE_SECONDS))
 
 
 def _insert(file: Path, line: str, *, at_the_top: bool) -> None:

@@ -8,6 +8,10 @@
 
 Without a folder, a session is a set of texts by name, held in memory.  Everything here must be used in one
 event loop and thread.
+
+A session goes on without its server, and also when the server refuses it for good (a `Trouble` with code
+`E-SERVER`): whoever is connected directly stays connected, and everything typed is kept for the others.  It
+ends when it is left, or by a fault of Weft, which `Session.events` then raises.
 """
 
 import asyncio
@@ -19,18 +23,17 @@ from pathlib import Path
 from typing import Final
 
 from peer.core.events import PresenceSet
-from peer.core.notices import FileChanged, Notice, PresenceChanged, SyncDone, Warned
+from peer.core.notices import FileChanged, Notice, PresenceChanged, SyncDone
 from peer.core.session import PeerState
 from peer.edge.entry import Entry, enter_again, enter_by_link, enter_new
+from peer.edge.listeners import Listeners
 from peer.edge.node import Node
 from peer.edge.preview import check_empty
-from peer.edge.texts import Text, Texts
+from peer.edge.texts import Text
 from peer.errors import UsageError
 
-__all__ = ["EVENTS_KEPT", "POLICIES", "Session", "Text", "join", "share"]
+__all__ = ["POLICIES", "Session", "Text", "join", "share"]
 
-EVENTS_KEPT: Final = 10_000
-"""Events that wait for a listener who is busy; with more, the oldest are dropped and it is told so."""
 POLICIES: Final = ("auto", "direct", "relay")
 
 
@@ -46,13 +49,13 @@ class Session:
     """
 
     def __init__(self, entry: Entry) -> None:
-        self._node = Node(entry.plan, self._tell)
-        self._listeners: list[asyncio.Queue[Notice]] = []
-        self._kept: list[Notice] = []
+        self._listeners = Listeners()
         self._synced = asyncio.Event()
+        self._has_synced = False
         self._started = time.monotonic()
         self._changed_files = 0
-        self._texts = Texts(self._node.documents)
+        self._node = Node(entry.plan, self._tell, self._over)
+        self._texts = self._node.texts
         self.link = entry.link
         self.session_id = entry.plan.record.session.hex()
         self.folder = entry.plan.folder
@@ -89,8 +92,11 @@ class Session:
 
         Raises:
             TimeoutError: nobody was there, or they did not finish, within *timeout* seconds.
+            UsageError: the session ended meanwhile.
         """
         await asyncio.wait_for(self._synced.wait(), timeout)
+        if not self._has_synced:
+            raise UsageError("the session ended before everything was here") from self._node.driver.failure
 
     # --- people -------------------------------------------------------------------------------------
 
@@ -116,44 +122,33 @@ class Session:
         self._node.driver.feed(PresenceSet(path, cursor, typing, idle))
 
     async def events(self) -> AsyncIterator[Notice]:
-        """Yield what happens (`peer.core.notices`), beginning with what happened since the start."""
-        queue: asyncio.Queue[Notice] = asyncio.Queue(EVENTS_KEPT)
-        for notice in self._kept:
-            queue.put_nowait(notice)
-        self._listeners.append(queue)
-        try:
-            while True:
-                waiting = asyncio.ensure_future(queue.get())
-                ended = asyncio.ensure_future(self._node.driver.finished.wait())
-                done, _ = await asyncio.wait({waiting, ended}, return_when=asyncio.FIRST_COMPLETED)
-                ended.cancel()
-                if waiting not in done:
-                    waiting.cancel()
-                    break
-                yield waiting.result()
-        finally:
-            self._listeners.remove(queue)
+        """Yield what happens (`peer.core.notices`), beginning with what happened since the start.
+
+        Ends when the session does.  Each listener hears everything, at its own pace; if it is so slow that
+        some had to be dropped, it is told how many by a `Warned` with code `W-EVENTS`.
+
+        Raises:
+            Exception: the fault of Weft that ended the session.
+        """
+        async for notice in self._listeners.listen():
+            yield notice
         if self._node.driver.failure is not None:
             raise self._node.driver.failure
 
     def _tell(self, notice: Notice) -> None:
         match notice:
             case SyncDone():
+                self._has_synced = True
                 self._synced.set()
             case FileChanged():
                 self._changed_files += 1
             case _:
                 pass
-        if len(self._kept) < EVENTS_KEPT // 10:
-            self._kept.append(notice)
-        for queue in self._listeners:
-            if queue.full():
-                queue.get_nowait()
-                queue.get_nowait()
-                queue.put_nowait(
-                    Warned("W-EVENTS", "events came faster than they were read; some are missing")
-                )
-            queue.put_nowait(notice)
+        self._listeners.tell(notice)
+
+    def _over(self) -> None:
+        self._synced.set()
+        self._listeners.end()
 
     # --- state ----------------------------------------------------------------------------------------
 

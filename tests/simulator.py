@@ -9,6 +9,7 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -86,9 +87,8 @@ class Node:
     notices: list[Notice] = field(default_factory=list)
     typed: dict[str, float] = field(default_factory=dict)
 
-    @property
-    def device(self) -> DeviceKey:
-        return DeviceKey(public_bytes(self.key))
+    def __post_init__(self) -> None:
+        self.device = DeviceKey(public_bytes(self.key))
 
 
 @dataclass
@@ -177,6 +177,11 @@ class World:
         self.feed(node, Tick())
         self.enter(node)
 
+    def start_again(self, node: Node) -> None:
+        """Start a node unless it runs."""
+        if node.core is None:
+            self.start(node)
+
     def kill(self, node: Node) -> None:
         """End a node between two instructions: nothing is said, only the log is left."""
         unlogged = set(node.typed) - set(self.logged(node))
@@ -193,13 +198,11 @@ class World:
         self.leave(node)
 
     def logged(self, node: Node) -> str:
-        """Every character that the log of a node holds or held."""
+        """What a node would hold if it were started from its log now."""
         documents = Documents(lambda: 1)
-        texts = ""
         for doc, update in node.log:
             documents.open(doc).load(update)
-            texts += documents.open(doc).text if len(node.log) < 1 else ""
-        return texts + "".join(document.text for document in documents)
+        return "".join(documents.open(doc).text for doc in DOCS)
 
     def feed(self, node: Node, event: Event) -> None:
         if node.core is None:
@@ -270,7 +273,7 @@ class World:
     def start_server(self) -> None:
         self.server_up = True
         for node in self.nodes:
-            self.later(self.delay(), lambda node=node: self.enter(node))
+            self.later(self.delay(), partial(self.enter, node))
 
     def drop_connection(self, node: Node) -> None:
         """The node's connection to the server breaks; it comes back after a moment."""
@@ -278,7 +281,7 @@ class World:
             return
         self.leave(node)
         self.in_order(("server", node.number), self.to(node, ServerLost("dropped")))
-        self.later(self.random.uniform(0.1, 3.0), lambda: self.enter(node))
+        self.later(self.random.uniform(0.1, 3.0), partial(self.enter, node))
 
     # --- actions --------------------------------------------------------------------------------------
 
@@ -294,6 +297,11 @@ class World:
                 self._relay(node, action)
             case CloseSeal():
                 self._break_seal(node, action.address, tell_us=False)
+            case _:
+                self._act_on_path(node, action)
+
+    def _act_on_path(self, node: Node, action: Action) -> None:
+        match action:
             case DialDirect():
                 self._offer(node, action.attempt)
             case AcceptOffer():
@@ -374,7 +382,7 @@ class World:
         possible = ours in self._attempts and theirs in self._attempts
         if not possible or self._cut(ours, theirs) or self.random.random() > self.weather.direct_works:
             if self.random.random() < 0.5:
-                self.later(self.delay(), lambda: self._break(ours, "no route"))
+                self.later(self.delay(), partial(self._break, ours, "no route"))
             return
         self._attempts[ours], self._attempts[theirs] = theirs, ours
         for key in (ours, theirs):
@@ -463,12 +471,11 @@ class World:
         self.weather.relay_break = 0.0
         self.partitioned.clear()
         for node in self.nodes:
-            if node.core is None:
-                self.start(node)
+            self.start_again(node)
         if not self.server_up:
             self.start_server()
         for node in self.nodes:
-            self.later(self.random.uniform(0.1, 3.0), lambda node=node: self.enter(node))
+            self.later(self.random.uniform(0.1, 3.0), partial(self.enter, node))
 
     def texts(self, node: Node) -> list[str]:
         assert node.core is not None
@@ -479,10 +486,11 @@ class World:
         return all(self.texts(node) == first for node in self.nodes[1:])
 
     def check(self) -> None:
-        """Every character that was typed is there exactly once, or was deleted by somebody."""
+        """Every character that was typed is there exactly once, or was deleted; so the logs say."""
         expected = {character for node in self.nodes for character in node.typed} - self.deleted
         for node in self.nodes:
             everything = "".join(self.texts(node))
+            assert self.logged(node) == everything, f"the log of node {node.number} holds something else"
             assert len(everything) == len(set(everything)), "a character is there twice"
             missing, extra = expected - set(everything), set(everything) - expected - self.deleted
             assert not missing, f"node {node.number} lost {len(missing)} characters"

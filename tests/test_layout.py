@@ -17,7 +17,9 @@ from peer.cli.exit_codes import ExitCode
 from peer.core import (
     blobs,
     carrier,
+    connections,
     dialing,
+    exchange,
     frames,
     greeting,
     guard,
@@ -257,7 +259,7 @@ def test_the_protocol_page_has_every_frame_with_all_its_fields(frame: type) -> N
         "after {:g}, {:g}, {:g}, {:g}, {:g}, then every {:g} s".format(*greeting.SEAL_DELAYS),
         f"takes at most {dialing.CONNECT_TIMEOUT:g} s (`CONNECT_TIMEOUT`)",
         "after {:g}, {:g}, {:g}, {:g}, {:g}, {:g}, then every".format(*dialing.RETRY_DELAYS),
-        f"{dialing.RETRY_AT_LAST:g} s, and at once after a path that stood has died",
+        f"{dialing.RETRY_AT_LAST:g} s, and at once after a path that stood for {connections.STOOD:g} s",
         f"at most {link.RELAY_BUDGET // KIB} KiB of bulk per peer (`RELAY_BUDGET`)",
         f"after {link.RELAY_PATIENCE:g} s (`RELAY_PATIENCE`)",
         f"every {link.PING_EVERY:g} s",
@@ -266,9 +268,15 @@ def test_the_protocol_page_has_every_frame_with_all_its_fields(frame: type) -> N
         f"that path has {link.DOUBT:g} s to prove it wrong",
         f"[[doc:8, digest:16]]≤{frames.DIGESTS_PER_FRAME}",
         f"at most {sync.ASKS_AT_ONCE} at a time",
-        f"asked again after {sync.ASK_PATIENCE:g} s",
+        f"more than {sync.ANSWERS_LIMIT} waiting questions",
+        f"at most every {sync.LIST_EVERY:g} s (`LIST_EVERY`)",
+        f"above {exchange.EDIT_LIMIT // MIB} MiB (`EDIT_LIMIT`)",
+        f"one offer every {dialing.OFFER_EVERY:g} s (`OFFER_EVERY`)",
+        f"for {greeting.REFUSED_FOR:g} s (`REFUSED_FOR`)",
+        f"a {connections.LINKS_LIMIT + 1}th peer (`LINKS_LIMIT`)",
+        f"comes for {sync.ASK_PATIENCE:g} s, the same is asked again",
         f"merged for {sync.TICK * 1000:g} ms (`TICK`)",
-        f"beyond {sync.PENDING_LIMIT // KIB} KiB (`PENDING_LIMIT`)",
+        f"beyond {exchange.PENDING_LIMIT // KIB} KiB (`PENDING_LIMIT`)",
         f"if it differs for {sync.DIFFERENCE_PATIENCE:g} s, `digests` follow, at most every"
         f" {sync.COMPARE_EVERY:g} s",
         f"| documents in a session | {sync.DOCUMENT_LIMIT:,} |",
@@ -377,6 +385,16 @@ def test_decisions_are_numbered_short_and_complete() -> None:
         assert text.count("\n") <= DECISION_LINES_LIMIT
         for part in ("**Context.**", "**Decision.**", "**What it costs.**", "**Look again**"):
             assert part in text, f"{note.name} has no {part}"
+
+
+def test_the_architecture_page_says_where_everything_is() -> None:
+    named = set(re.findall(r"`((?:core|edge|cli|signaling)/\w+|api)`", read("docs/architecture.md")))
+    there = {str(module.with_suffix("")).removeprefix("peer/") for module in modules("peer", "signaling")}
+    there = {
+        name for name in there if name.rpartition("/")[2] not in ("__init__", "__main__", "errors", "ids")
+    }
+    assert named - there - {"core/ids"} == set(), "docs/architecture.md names modules that are not there"
+    assert there - named == set(), "docs/architecture.md does not say what these are for"
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -4,7 +4,7 @@ The driver carries them out without deciding anything.  Within one batch, everyt
 the store is on disk before the first piece of that batch is sent.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from peer.core.ids import Attempt, DocId, PeerId
 from peer.core.notices import Notice
@@ -134,6 +134,8 @@ class SaveShadow:
         intent: written before the disk is; a crash may have happened before or after the write, so
             at the next start both this and the shadow before it may be what the disk holds.
         stamp_inode, stamp_mtime_ns: of the file when it was last seen (zero when not known).
+        saved: told by the store when it is read back: a save on this side brought the content first; else
+            it was written here as an intent first, so what is new in it came from others.
     """
 
     doc: DocId
@@ -143,6 +145,7 @@ class SaveShadow:
     intent: bool
     stamp_inode: int = 0
     stamp_mtime_ns: int = 0
+    saved: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,12 +121,12 @@ class Ages:
 
     # --- changes to the present ------------------------------------------------------------------
 
-    def replace(self, edit: Edit, epoch: int) -> None:
-        """Others made this edit to the present text."""
+    def replace(self, edit: Edit, epoch: int, *, foreign: bool = True) -> None:
+        """Others, or people here, made this edit to the present text."""
         block, index = self._boundary(edit.at)
         self._remove(block, index, edit.deleted, epoch)
         if edit.inserted:
-            self._insert(block, index, Run(edit.inserted, epoch, NEVER, foreign=True))
+            self._insert(block, index, Run(edit.inserted, epoch, NEVER, foreign))
 
     def _boundary(self, at: int) -> tuple[int, int]:
         """Where a run would go that follows the first *at* living letters at once."""
@@ -182,7 +182,8 @@ class Ages:
             while first < len(hunks) and hunks[first].end + REACH < at:
                 first += 1
             if run.is_in(version):
-                _meet_visible(run, at, hunks, first, meeting)
+                gone = _meet_visible(run, at, hunks, first, meeting)
+                meeting.lost += gone if run.lives and run.foreign else ""
                 at += len(run.text)
             elif run.lives:
                 _meet_hidden(run, at, hunks, first, meeting)
@@ -304,7 +305,8 @@ def _meet_hidden(run: Run, at: int, hunks: Sequence[Hunk], first: int, meeting: 
         meeting.hidden[index].append(run)
 
 
-def _meet_visible(run: Run, at: int, hunks: Sequence[Hunk], first: int, meeting: Meeting) -> None:
+def _meet_visible(run: Run, at: int, hunks: Sequence[Hunk], first: int, meeting: Meeting) -> str:
+    """What is deleted of a run."""
     end = at + len(run.text)
     deleted, touched = "", run.ours
     for index in range(first, len(hunks)):
@@ -314,10 +316,9 @@ def _meet_visible(run: Run, at: int, hunks: Sequence[Hunk], first: int, meeting:
         if hunk.end >= at:
             touched = True
             deleted += run.text[max(0, hunk.start - at) : hunk.end - at]
-    if run.lives:
-        meeting.lost += deleted if run.foreign else ""
-    elif touched:
+    if touched and not run.lives:
         meeting.ghosts += len(run.text) - len(deleted)
+    return deleted
 
 
 def _living(runs: list[Run]) -> int:

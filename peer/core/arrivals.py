@@ -96,13 +96,13 @@ class Arrivals:
 
     def _decide(self, arrival: _Arrival, now: float, *, at_once: bool = False) -> None:
         settled = now - arrival.since >= NEW_SECONDS or now - arrival.started >= NEW_LIMIT_SECONDS
-        old = next((file for file in self._board.files.values() if self._is_same(file, arrival)), None)
-        if old is not None and old.settling is not None and old.settling.content is None:
-            self._rename(old, arrival, now)
+        gone = next((file for file in self._board.missing_files() if self._is_same(file, arrival)), None)
+        if gone is not None:
+            self._rename(gone, arrival, now)
         elif settled or at_once:
             del self._waiting[arrival.path]
-            self._share(arrival, now, resumed=at_once)
-        elif old is not None:
+            self._share(arrival, resumed=at_once, now=now)
+        elif old := self._board.by_inode(arrival.stamp.inode):
             self._intake.look(old)
 
     def _is_same(self, file: FileState, arrival: _Arrival) -> bool:
@@ -128,7 +128,7 @@ class Arrivals:
         board.tell(arrival.path, "renamed", DISK, old)
         self._intake.seen(file, arrival.content, arrival.stamp, now)
 
-    def _share(self, arrival: _Arrival, now: float, *, resumed: bool) -> None:
+    def _share(self, arrival: _Arrival, *, resumed: bool, now: float) -> None:
         """Share a new file; where the session has one for this path, only if it holds something else."""
         board = self._board
         doc = board.catalog.at(arrival.path)

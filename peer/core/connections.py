@@ -25,7 +25,7 @@ from peer.core.events import (
     ServerLost,
 )
 from peer.core.frames import Answer, Bye, Frame, NoDirect, Offer, encode
-from peer.core.greeting import Greeting, Setup
+from peer.core.greeting import REFUSED_FOR, Greeting, Setup
 from peer.core.ids import Attempt, PeerId
 from peer.core.link import DEAD_AFTER, DOUBT, PING_EVERY, SILENT_AFTER, Carrier, Link, Listener, Member
 from peer.core.notices import PeerJoined, PeerLeft, PeerPath, PeerSilent, ServerState, Warned
@@ -125,6 +125,8 @@ class Connections:
                 self._greeting.left(event.address)
                 if (link := self.link_on(event.address)) is not None and link.relay is not None:
                     self._doubt(link, link.relay, now)
+            case _:
+                assert_never(event)
 
     def _lose_relays(self, now: float) -> None:
         for link in self.links():
@@ -154,6 +156,8 @@ class Connections:
                     self._receive(link, link.relay, event.data, now)
                 else:
                     self._greet(event.address, event.data, now)
+            case _:
+                assert_never(event)
 
     def _greet(self, address: bytes, piece: bytes, now: float) -> None:
         try:
@@ -324,7 +328,7 @@ class Connections:
         self._emit(Tell(PeerLeft(link.member.short, link.member.name, reason)))
         if reason in ("silent", "refused") and relay is not None and isinstance(relay.key, bytes):
             # still in the room as far as the server knows: it may wake up, or mend its ways
-            self._greeting.broken(relay.key, now)
+            self._greeting.broken(relay.key, now, wait=REFUSED_FOR if reason == "refused" else 0.0)
 
     def leave(self, now: float) -> None:
         """Say goodbye to everyone, once, after what is still queued for them."""
@@ -378,6 +382,8 @@ class Connections:
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do."""
+        if self._left:
+            return None
         moments = [self._greeting.next_deadline()]
         moments += [link.next_deadline() for link in self._links.values()]
         moments += [dialing.next_deadline() for dialing in self._dialing.values()]

@@ -56,6 +56,10 @@ class Exchange:
     _kept: dict[DocId, list[bytes]] = field(default_factory=dict)
     _kept_bytes: int = 0
 
+    def is_idle(self) -> bool:
+        """Whether nothing is asked, owed or kept."""
+        return not (self.asking or self.wanted or self.answers or self._kept or self.behind or self.owes_list)
+
     def send_edit(self, doc: DocId, update: bytes) -> None:
         """Send an edit, or keep it until there is room, or let the peer find out that it lacks it."""
         if len(update) > EDIT_LIMIT or self.link.content is None:

@@ -25,7 +25,7 @@ from peer.core.contents import BLOB_LIMIT, digest_of
 from peer.core.documents import Documents
 from peer.core.events import FileEvent, FileMissing, FileSeen, ScanFinished
 from peer.core.filestate import Board, FileState
-from peer.core.ids import DocId
+from peer.core.ids import INDEX, DocId
 from peer.core.intake import Intake
 from peer.core.outcomes import Outcomes
 from peer.core.outgoing import Outgoing
@@ -79,8 +79,10 @@ class Files:
                 file = board.add(FileState(shadow.doc, shadow.binary, seen=False))
             if file.path != shadow.path:
                 board.settle_at(file, shadow.path)
-            file.inode = shadow.stamp_inode or file.inode
+            board.know_inode(file, shadow.stamp_inode or file.inode)
             file.held_before.append(shadow.content)
+            if shadow.saved:
+                file.saved_before.add(shadow.content)
             file.digest = shadow.content if shadow.binary else digest_of(shadow.content)
             file.raw = b"" if shadow.binary else shadow.content
         self._report_refused()
@@ -104,9 +106,7 @@ class Files:
     def documents_changed(self, changed: Mapping[DocId, str], now: float) -> list[Action]:
         """Documents were changed by the peers named, or by an application here (no name)."""
         for doc, name in changed.items():
-            file = self._board.files.get(doc)
-            if file is not None:
-                file.by = name or API
+            self._board.name(doc, name or API)
         touched = [doc for doc in changed if doc in self._board.files]
         return self._finish(now, touched, changed)
 
@@ -136,7 +136,7 @@ class Files:
             del board.wake[doc]
             file = board.files[doc]
             if file.late is not None and file.late.due <= now:
-                self._intake.take_late(file, file.late.content, now)
+                self._intake.take_displaced(file, file.late.content, now)
             elif file.late is not None:
                 board.wake_at(file, file.late.due)
             if file.settling is not None or file.failures:
@@ -167,6 +167,8 @@ class Files:
             # first what the index says now: steering by an old one would remove files that are new
             for doc in board.catalog.refresh(names):
                 self._enter(doc)
+                if INDEX in names:
+                    board.name(doc, names[INDEX] or API)
                 pending[doc] = None
             if board.freed:
                 board.freed = False

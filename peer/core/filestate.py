@@ -10,6 +10,7 @@ While a file is settling (`settling.py`) or held, no order is given for it.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from math import inf
 from typing import Final
 
 from peer.core.actions import Action, SaveShadow, Tell
@@ -85,10 +86,12 @@ class FileState:
         executable: as on disk; `None` when not known.
         held_before: contents (texts) or digests (binary) that the disk may hold after a
             restart, oldest first.
+        saved_before: those of them that saves on this side brought, so that what was new in them is ours.
         known: what of the file its people could see on disk; `None` when not known.
         displaced_from, displaced_raw: the version, and its bytes, that our last writing took the place of.
         displaced: digest of what was really displaced, when that was something else.
         late: a displaced save that may not be whole yet.
+        taken_at: when a save was last taken in.
         by: who changed it last.
     """
 
@@ -101,6 +104,7 @@ class FileState:
     inode: int = 0
     executable: bool | None = None
     held_before: list[bytes] = field(default_factory=list)
+    saved_before: set[bytes] = field(default_factory=set)
     seen: bool = True
     known: bytes | None = None
     shadows: Shadows | None = None
@@ -114,6 +118,7 @@ class FileState:
     held: bool = False
     failures: int = 0
     pause_until: float = 0.0
+    taken_at: float = -inf
     by: str = ""
 
 
@@ -140,6 +145,7 @@ class Board:
         self.blocked: dict[DocId, None] = {}
         self.freed = False
         self._at: dict[str, FileState] = {}
+        self._inodes: dict[int, DocId] = {}
         self._actions: list[Action] = []
         self._warned: set[tuple[str, str]] = set()
 
@@ -176,13 +182,32 @@ class Board:
         """The file that is at *path*, or is being put there."""
         return self._at.get(path)
 
-    def by_inode(self, inode: int) -> Iterator[FileState]:
-        """Files that had this inode."""
-        return (file for file in self.files.values() if inode and file.inode == inode)
+    def by_inode(self, inode: int) -> FileState | None:
+        """The file that had this inode when it was last seen."""
+        doc = self._inodes.get(inode)
+        file = self.files.get(doc) if doc is not None else None
+        return file if file is not None and file.inode == inode else None
+
+    def know_inode(self, file: FileState, inode: int) -> None:
+        """The file has this inode."""
+        file.inode = inode
+        if inode:
+            self._inodes[inode] = file.doc
+
+    def missing_files(self) -> Iterator[FileState]:
+        """Files that are not on disk any more, which is not believed yet."""
+        files = (self.files[doc] for doc in self.wake)
+        return (file for file in files if file.settling is not None and file.settling.content is None)
+
+    def name(self, doc: DocId, by: str) -> None:
+        """Remember who changed a file last."""
+        if doc in self.files:
+            self.files[doc].by = by
 
     def add(self, file: FileState) -> FileState:
         """Put a file on the board."""
         self.files[file.doc] = file
+        self.know_inode(file, file.inode)
         if file.path is not None:
             self._at[file.path] = file
         return file
@@ -198,6 +223,7 @@ class Board:
         self.files.pop(file.doc, None)
         self.missing.pop(file.doc, None)
         self.wake.pop(file.doc, None)
+        self._inodes.pop(file.inode, None)
         self.blocked.pop(file.doc, None)
 
     def claim(self, file: FileState, path: str) -> None:
@@ -239,17 +265,26 @@ class Board:
         document = self.document(file)
         if file.shadows is None:
             document.take_edits()
-            held = [text for text in map(read_text, file.held_before) if text is not None]
-            entry = self.catalog.entry(file.doc)
-            if entry is not None and entry.crlf:
-                held = [take_ends(text, Text("", crlf=True)).text for text in held]
-            file.shadows = Shadows.restore(held or [document.text], document.text)
+            held = self._held_before(file)
+            file.shadows = Shadows.restore(held or [(document.text, False)], document.text)
             file.held_before = []
+            file.saved_before = set()
             return file.shadows
         file.shadows.note([edit for _, edit in document.take_edits()])
         # The log of a document may begin anew; what it does not tell is found by comparison.
         file.shadows.follow(document.text)
         return file.shadows
+
+    def _held_before(self, file: FileState) -> list[tuple[str, bool]]:
+        entry = self.catalog.entry(file.doc)
+        crlf = entry is not None and entry.crlf
+        held = []
+        for content in file.held_before:
+            text = read_text(content)
+            if text is not None:
+                plain = take_ends(text, Text("", crlf=True)).text if crlf else text
+                held.append((plain, content in file.saved_before))
+        return held
 
     def edit(self, file: FileState, edits: list[Edit]) -> None:
         """Make edits, which the shadows know already, in the document.

@@ -141,8 +141,7 @@ class Greeting:
             self._emit(CloseSeal(address))
             return
         if (until := self._refused.get(device, now)) > now:
-            self.broken(address, now)
-            approach.retry_at = until if approach.initiator else None
+            self.broken(address, now, wait=until - now)
             return
         approach.device = device
         approach.binding = binding
@@ -198,7 +197,8 @@ class Greeting:
         except RemoteError as error:
             if approach.proved:
                 self._say(approach.carrier, Bye(f"refused: {error}"[:120]))
-            self.broken(address, now)
+            # a refused member would be met, and lost, again and again
+            self.broken(address, now, wait=REFUSED_FOR if approach.proved else 0.0)
             raise
         del self._approaches[address]
         return member, approach.carrier
@@ -226,8 +226,11 @@ class Greeting:
             raise Refused("it broke the protocol a moment ago")
         return Member(them, frame.name, role.word, frame.client, frame.host, frame.path_policy)
 
-    def broken(self, address: bytes, now: float) -> None:
-        """The sealed link failed, or was closed by us: try again later if it is ours to start."""
+    def broken(self, address: bytes, now: float, *, wait: float = 0.0) -> None:
+        """The sealed link failed, or was closed by us: try again later if it is ours to start.
+
+        *wait* is the least time until then, in seconds.
+        """
         self._emit(CloseSeal(address))
         approach = self._approach(address)
         if approach is None:
@@ -236,7 +239,7 @@ class Greeting:
         if approach.initiator:
             delay = SEAL_DELAYS[min(approach.failures, len(SEAL_DELAYS) - 1)]
             approach.failures += 1
-            approach.retry_at = now + delay
+            approach.retry_at = max(now + max(delay, wait), approach.retry_at or 0.0)
 
     def refuse(self, peer: PeerId, now: float) -> None:
         """Do not talk to this peer's device for `REFUSED_FOR` seconds; if it is ours, not to that run."""

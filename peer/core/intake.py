@@ -15,6 +15,9 @@ from peer.errors import UsageError
 
 __all__ = ["Intake", "is_executable"]
 
+LATE_SECONDS: Final = 3.0
+"""A displaced save is reported within this time; another save taken in meanwhile is the newer one."""
+
 EXECUTE_BITS: Final = 0o111
 
 
@@ -28,7 +31,8 @@ class Intake:
 
     def seen(self, file: FileState, content: bytes, stamp: Stamp, now: float) -> None:
         """The disk holds *content* where this file is."""
-        file.seen, file.held, file.inode = True, False, stamp.inode
+        file.seen, file.held = True, False
+        self._board.know_inode(file, stamp.inode)
         digest = digest_of(content)
         self._recall(file, digest, content, now)
         if digest == file.digest:
@@ -103,6 +107,7 @@ class Intake:
         elif raw is None:
             self._take_blob(file, content, digest, stamp)
         elif self.take_text(file, raw, now):
+            file.taken_at = now
             self._now_on_disk(file, content, digest, stamp)
 
     def _hold_back(self, file: FileState) -> None:
@@ -125,7 +130,9 @@ class Intake:
 
     # --- texts -----------------------------------------------------------------------------------------
 
-    def take_text(self, file: FileState, raw: str, now: float, against: Version | None = None) -> bool:
+    def take_text(
+        self, file: FileState, raw: str, now: float, against: Version | None = None, *, late: bool = False
+    ) -> bool:
         """Make in the document what a save, *raw*, changed in the version that it came from.
 
         Returns:
@@ -134,7 +141,7 @@ class Intake:
         board = self._board
         shadows = board.shadows(file)
         text = take_ends(raw, self._present(file))
-        edits = shadows.take_in(text.text, now, against)
+        edits = shadows.take_in(text.text, now, against, late=late)
         try:
             board.edit(file, edits)
         except UsageError as error:
@@ -148,14 +155,20 @@ class Intake:
             board.catalog.set_crlf(file.doc, text.crlf)
         return True
 
-    def take_late(self, file: FileState, content: bytes, now: float) -> None:
+    def take_displaced(self, file: FileState, content: bytes, now: float) -> None:
         """Take in a save that our last writing displaced; an empty one says nothing."""
         file.late = None
         raw = read_text(content)
-        if raw and file.shadows is not None:
+        if raw is None:
+            self.keep_content(file, content)
+        elif raw and file.shadows is not None:
             standing = file.shadows.last
-            if self.take_text(file, raw, now, file.displaced_from):
+            late = now - file.taken_at < LATE_SECONDS
+            if self.take_text(file, raw, now, file.displaced_from, late=late):
                 self._board.tell(file.path or "", "edited", DISK)
+                # Its editor goes on from it, perhaps after we were started again.
+                self._board.save_shadow(file, content, intent=False)
+                self._board.save_shadow(file, file.raw, intent=False)
             file.shadows.stands(standing, now)
 
     def _present(self, file: FileState) -> Text:
@@ -229,7 +242,8 @@ class Intake:
     def adopt(self, file: FileState, content: bytes, digest: bytes, stamp: Stamp, now: float) -> None:
         """The disk holds already what the session has for this file."""
         file.raw, file.digest, file.size = b"" if file.binary else content, digest, len(content)
-        file.inode, file.executable, file.failures = stamp.inode, is_executable(stamp), 0
+        file.executable, file.failures = is_executable(stamp), 0
+        self._board.know_inode(file, stamp.inode)
         file.known = digest if file.binary else self._board.document(file).state_vector()
         if not file.binary:
             shadows = self._board.shadows(file)

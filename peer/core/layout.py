@@ -19,6 +19,7 @@ Peers write the index, so nothing in here is trusted: an entry that cannot be us
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from peer.core.contents import BLOB_LIMIT
@@ -49,6 +50,9 @@ ANCESTOR_DIGITS: Final = 16
 
 NAME_LETTERS: Final = 40
 """Letters of a device's name in a file's name."""
+
+PLACES_KEPT: Final = 1 << 16
+"""Paths whose folds are remembered: every change of the index lays out all files again."""
 
 TRIES: Final = 100
 """Numbered names tried for a path that many want, before the id is used."""
@@ -197,7 +201,7 @@ def lay_out(entries: Iterable[Entry]) -> dict[DocId, str]:
     way.  The others get the name of who made them, and a number if that is not enough.
     """
     ordered = sorted(entries, key=lambda entry: entry.doc)
-    folds = {entry.doc: fold(entry.path) for entry in ordered}
+    folds = {entry.doc: _place(entry.path) for entry in ordered}
     directories = {above for place in folds.values() for above in _above(place)}
     placed: dict[DocId, str] = {}
     taken: set[str] = set()
@@ -209,7 +213,7 @@ def lay_out(entries: Iterable[Entry]) -> dict[DocId, str]:
     for entry in ordered:
         if entry.doc not in placed:
             placed[entry.doc] = _free_path(entry, taken, directories)
-            taken.add(fold(placed[entry.doc]))
+            taken.add(_place(placed[entry.doc]))
     return placed
 
 
@@ -225,9 +229,14 @@ def _free_path(entry: Entry, taken: set[str], directories: set[str]) -> str:
     name = _UNNAMEABLE.sub("", entry.by).strip()[:NAME_LETTERS] or "copy"
     marks = [name, *(f"{name} {number}" for number in range(2, TRIES))]
     for path in (same_path_name(entry.path, mark) for mark in marks):
-        if is_shareable(path) and fold(path) not in taken and fold(path) not in directories:
+        if is_shareable(path) and _place(path) not in taken and _place(path) not in directories:
             return path
     return f"{entry.doc.hex()}.copy"
+
+
+@lru_cache(maxsize=PLACES_KEPT)
+def _place(path: str) -> str:
+    return fold(path)
 
 
 def _above(place: str) -> Iterable[str]:

@@ -65,7 +65,8 @@ class Outcomes:
         before, raw = (shadows.last if shadows is not None else None), file.raw
         file.order, file.digest, file.size = None, order.digest, len(order.raw)
         file.raw, file.known = (b"" if file.binary else order.raw), order.known
-        file.inode, file.executable, file.failures = event.stamp.inode, order.executable, 0
+        file.executable, file.failures = order.executable, 0
+        board.know_inode(file, event.stamp.inode)
         file.pause_until = now + PACE_SECONDS
         board.settle_at(file, event.path)
         if shadows is not None and order.version is not None:
@@ -86,15 +87,14 @@ class Outcomes:
     def _slipped_in(self, file: FileState, content: bytes, now: float) -> None:
         """A save came just before our writing took its place: it is taken in all the same."""
         file.displaced = digest_of(content)
-        if self._board.read_only or file.binary or read_text(content) is None:
-            file.late = None
+        if self._board.read_only or file.binary:
             self._intake.keep_content(file, content)
-        elif looks_cut(content, file.displaced_raw):
+        elif read_text(content) is None or looks_cut(content, file.displaced_raw):
             # Its writer may be in the middle; if it goes on, we are told of that.
             file.late = Late(content, now + LATE_SECONDS)
             self._board.wake_at(file, file.late.due)
         else:
-            self._intake.take_late(file, content, now)
+            self._intake.take_displaced(file, content, now)
 
     def _refused(self, event: ReplaceRefused, now: float) -> None:
         file = self._ordered(event.path, *Deed)
@@ -131,7 +131,8 @@ class Outcomes:
             return
         board = self._board
         board.settle_at(file, event.new)
-        file.order, file.inode, file.failures = None, event.stamp.inode, 0
+        file.order, file.failures = None, 0
+        board.know_inode(file, event.stamp.inode)
         board.save_shadow(
             file, file.digest or b"" if file.binary else file.raw, intent=False, stamp=event.stamp
         )

@@ -2,7 +2,7 @@
 
     membership   greeting.py   who is in the room, and which of them we know
     links        link.py, dialing.py, carrier.py, frames.py
-    documents    sync.py, documents.py, blobs.py
+    documents    sync.py, exchange.py, holdings.py, documents.py, blobs.py
     files        files.py (only when the session has a folder)
     presence     presence.py
 

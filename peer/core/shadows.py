@@ -100,6 +100,19 @@ class _Reading:
     size: int
     protected: bool = False
 
+    def distance(self) -> tuple[bool, int, int]:
+        """Smaller is closer; among equals, what the save lacks is closer than what is new in it.
+
+        Text that is replaced counts more than once: without deletions, both would be left there.
+        """
+        replaced = sum(hunk.end - hunk.start for hunk in self.hunks if hunk.inserted)
+        return self.ruled_out, self.size + 2 * replaced, sum(len(hunk.inserted) for hunk in self.hunks)
+
+    def without_deletions(self) -> "_Reading":
+        """Only what it inserts."""
+        inserted = [Hunk(hunk.start, hunk.start, hunk.inserted) for hunk in self.hunks if hunk.inserted]
+        return replace(self, hunks=inserted)
+
     def is_behind(self, other: "_Reading") -> bool:
         """Whether *other* is a later save of the same stale editor, and no worse: it goes on from there."""
         mine, theirs = self.version, other.version
@@ -134,16 +147,17 @@ class Shadows:
         self.last = self.mark()
 
     @classmethod
-    def restore(cls, held: Sequence[str], present: str) -> "Shadows":
+    def restore(cls, held: Sequence[tuple[str, bool]], present: str) -> "Shadows":
         """Begin again after a restart.
 
         Args:
-            held: what the disk held, oldest first, at least one; the last one is on disk, as far as is known.
+            held: what the disk held, oldest first, at least one, each with whether a save here brought it,
+                so that what is new in it is ours; the last one is on disk, as far as is known.
             present: the document's text now; what is new in it counts as written by others.
         """
-        shadows = cls(held[0], foreign=False)
-        for text in held[1:]:
-            shadows.follow(text)
+        shadows = cls(held[0][0], foreign=False)
+        for text, saved in held[1:]:
+            shadows.follow(text, foreign=not saved)
             shadows.last = shadows.mark()
             shadows._shown = shadows.last.epoch
         shadows.follow(present)
@@ -159,16 +173,16 @@ class Shadows:
 
     # --- what happens to the text ------------------------------------------------------------------
 
-    def follow(self, text: str) -> None:
-        """The document's text is *text* now, by the doing of others."""
+    def follow(self, text: str, *, foreign: bool = True) -> None:
+        """The document's text is *text* now, by the doing of others (or, if not *foreign*, of saves here)."""
         present = self._ages.present()
         if present != text:
-            self.note(diff(present, text))
+            self.note(diff(present, text), foreign=foreign)
 
-    def note(self, edits: Iterable[Edit]) -> None:
-        """Others made these edits in the document, one after another."""
+    def note(self, edits: Iterable[Edit], *, foreign: bool = True) -> None:
+        """Others (or people here) made these edits in the document, one after another."""
         for edit in edits:
-            self._ages.replace(edit, self._epoch)
+            self._ages.replace(edit, self._epoch, foreign=foreign)
             self._gone += edit.deleted
             self._changed = True
         self._bound()
@@ -195,7 +209,9 @@ class Shadows:
                 return True
         return False
 
-    def take_in(self, content: str, now: float, against: Version | None = None) -> list[Edit]:
+    def take_in(
+        self, content: str, now: float, against: Version | None = None, *, late: bool = False
+    ) -> list[Edit]:
         """Say what a save that left *content* on disk means for the present text.
 
         The caller makes the returned edits in the document; here they are made already.
@@ -204,8 +220,10 @@ class Shadows:
             content: the whole text that was saved.
             now: seconds.
             against: what was on disk when it was saved, when that is no longer `last`.
+            late: later saves were taken in before this one; so what it lacks says nothing, and only
+                what it alone has is taken.
         """
-        reading = self._read(content, against or self.last, now)
+        reading = self._read(content, against or self.last, now, late=late)
         plain = self._is_present(reading.version)
         save = 0 if plain else self._free_bit()
         edits = self._ages.carry(reading.hunks, reading.version, self._epoch, save)
@@ -228,13 +246,16 @@ class Shadows:
 
     # --- what a save means -------------------------------------------------------------------------
 
-    def _read(self, content: str, last: Version, now: float) -> _Reading:
+    def _read(self, content: str, last: Version, now: float, *, late: bool) -> _Reading:
         if content == self._ages.present():
             return _Reading(self.mark(), [], lost=0, lost_letters=0, ruled_out=False, odd=0, size=0)
         newest = self._against(last, content)
-        if not newest.lost or self._is_repeated(content, now):
+        if not late and (not newest.lost or self._is_repeated(content, now)):
             return newest
-        readings = [newest, *(self._against(version, content) for version in self._candidates(content))]
+        others = (self._against(version, content) for version in self._candidates(content))
+        readings = [newest, *others]
+        if late:
+            return min(readings, key=_Reading.distance).without_deletions()
         best = min((r for r in readings if not any(map(r.is_behind, readings))), key=_Reading.rank)
         return best if best.version == last else replace(best, protected=True)
 
@@ -284,10 +305,9 @@ class Shadows:
         return any(_letters(text) >= least and _has(change.inserted, text) for text, least in steps)
 
     def _echoes(self, version: Version, changes: Sequence[Hunk], content: str) -> int:
-        hidden = [run.text for run in self._ages if not run.foreign and run.lives and not run.is_in(version)]
-        if not hidden:
-            return 0
-        words = {word for text in hidden for word in _WORD.findall(text)}
+        living = (run for run in self._ages if run.lives)
+        ours = "".join(" " if run.foreign or run.is_in(version) else run.text for run in living)
+        words = set(_WORD.findall(ours))
         return sum(len(word) for word in _new_words(content, changes) if word in words)
 
     # --- bounds ------------------------------------------------------------------------------------

@@ -94,9 +94,7 @@ class Sync:
 
     def moved(self, link: Link) -> None:
         """The content carrier changed: what was under way may be lost, so ask again and compare."""
-        exchange = self._exchanges.get(link)
-        if exchange is None:
-            return
+        exchange = self._exchanges[link]
         self._ask_again(exchange)
         exchange.answers.clear()
         exchange.forget_kept()
@@ -104,9 +102,7 @@ class Sync:
 
     def closed(self, link: Link) -> None:
         """The link is gone; others may be asked for what it was asked for."""
-        exchange = self._exchanges.pop(link, None)
-        if exchange is not None:
-            self._ask_again(exchange)
+        self._ask_again(self._exchanges.pop(link))
 
     def _ask_again(self, exchange: Exchange) -> None:
         self._asked.difference_update(exchange.asking)
@@ -118,9 +114,7 @@ class Sync:
 
     def compare(self, link: Link, summary: bytes, now: float) -> None:
         """A heartbeat told what the peer holds: list our digests if it differs for too long."""
-        exchange = self._exchanges.get(link)
-        if exchange is None:
-            return
+        exchange = self._exchanges[link]
         if summary == self.summary():
             exchange.differs_since = None
             return
@@ -134,9 +128,7 @@ class Sync:
 
     def on_summary(self, link: Link, frame: Summary, now: float) -> None:
         """The peer moved its side of the link: list our digests if it holds something else."""
-        exchange = self._exchanges.get(link)
-        if exchange is None:
-            return
+        exchange = self._exchanges[link]
         if frame.digest == self.summary():
             exchange.listed = True
             self._tell_done(exchange, now)
@@ -155,8 +147,8 @@ class Sync:
         Raises:
             TooLarge: the session would have more documents than `DOCUMENT_LIMIT`.
         """
-        exchange = self._exchanges.get(link)
-        if exchange is None or link.member.role == "viewer":
+        exchange = self._exchanges[link]
+        if link.member.role == "viewer":
             return
         for entry in entries:
             doc = DocId(entry.doc)
@@ -178,11 +170,10 @@ class Sync:
             RemoteError: the state vector is refused.
         """
         check_state_vector(frame.state_vector)
-        exchange = self._exchanges.get(link)
-        if exchange is not None:
-            exchange.answers[DocId(frame.doc)] = frame.state_vector
-            if len(exchange.answers) > ANSWERS_LIMIT:
-                del exchange.answers[next(iter(exchange.answers))]
+        answers = self._exchanges[link].answers
+        answers[DocId(frame.doc)] = frame.state_vector
+        if len(answers) > ANSWERS_LIMIT:
+            del answers[next(iter(answers))]
 
     def on_state(self, link: Link, frame: State, now: float) -> None:
         """Take an answer that we asked for, also one that we had given up; anything else is dropped.
@@ -190,10 +181,8 @@ class Sync:
         Raises:
             RemoteError: the update is not one that we could take from this peer.
         """
-        exchange = self._exchanges.get(link)
+        exchange = self._exchanges[link]
         doc = DocId(frame.doc)
-        if exchange is None:
-            return
         if doc in exchange.asking:
             del exchange.asking[doc]
             self._asked.discard(doc)
@@ -323,7 +312,7 @@ class Sync:
 
     def pump(self, now: float) -> None:
         """Fill every link as far as it has room."""
-        for exchange in list(self._exchanges.values()):
+        for exchange in [each for each in self._exchanges.values() if not each.is_idle()]:
             if exchange.asking:
                 self._have_patience(exchange, now)
             self._ask(exchange, now)
@@ -357,5 +346,4 @@ class Sync:
 
     def waiting(self, link: Link) -> int:
         """How many documents have edits that this peer was not sent yet."""
-        exchange = self._exchanges.get(link)
-        return 0 if exchange is None else exchange.waiting()
+        return self._exchanges[link].waiting()

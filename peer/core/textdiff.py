@@ -26,6 +26,12 @@ CELLS_LIMIT: Final = 1 << 24
 WORDS_LIMIT: Final = 1 << 16
 """Most letters of a changed hunk that are cut into words; a larger one is replaced as a whole."""
 
+LINE_LIMIT: Final = 4096
+"""Letters of a line at most that are looked at again for being in the same line as a change."""
+
+CRUMB_LIMIT: Final = 4
+"""Signs and spaces that two changed words have between them by chance."""
+
 SLIDE_LIMIT: Final = 256
 """Letters that a hunk is moved at most to find a better place for it; some lines."""
 
@@ -44,6 +50,7 @@ _IDEOGRAPHS: Final = "\u2e80-\u9fff\ua000-\ua4cf\uac00-\ud7af\uf900-\ufaff\U0002
 
 _CLUSTER: Final = f"(?:\r\n|[\U0001f1e6-\U0001f1ff]{{2}}|.(?:[{_EXTEND}]|(?<=\u200d).)*)"
 _WORDS: Final = re.compile(f"(?:[^\\W{_IDEOGRAPHS}]|(?<=\\w)[{_EXTEND}])+|{_CLUSTER}", re.DOTALL)
+_LETTER: Final = re.compile(r"\w")
 _LETTERS: Final = re.compile(_CLUSTER, re.DOTALL)
 _JOINED: Final = re.compile(f"[{_EXTEND}]")
 
@@ -71,10 +78,23 @@ def hunks(old: str, new: str) -> list[Hunk]:
     """What changed, in positions of *old*, from the front to the back; no two of them touch."""
     if old == new:
         return []
-    front = _whole(old, new, common_prefix(old, new))
+    front = _line_start(old, _whole(old, new, common_prefix(old, new)))
     back = common_suffix(old, new, min(len(old), len(new)) - front)
+    back = len(old) - _next_line(old, len(old) - back)
     middle = _compare_lines(old[front : len(old) - back], new[front : len(new) - back])
-    return _settled(old, _joined(Hunk(h.start + front, h.end + front, h.inserted) for h in middle))
+    return _settled(old, _joined(old, (Hunk(h.start + front, h.end + front, h.inserted) for h in middle)))
+
+
+def _line_start(text: str, at: int) -> int:
+    """Step back to the beginning of a line, or it would not be known as the line that it is."""
+    start = text.rfind("\n", max(0, at - LINE_LIMIT), at) + 1
+    return start if start or at <= LINE_LIMIT else at
+
+
+def _next_line(text: str, at: int) -> int:
+    """Step forward to the beginning of a line."""
+    end = text.find("\n", max(0, at - 1), at + LINE_LIMIT) + 1
+    return end or (len(text) if at + LINE_LIMIT >= len(text) else at)
 
 
 def common_ends(one: bytes, two: bytes) -> int:
@@ -118,7 +138,7 @@ def _whole(old: str, new: str, front: int) -> int:
 def _cuts(text: str, at: int) -> bool:
     if not 0 < at < len(text):
         return False
-    return text[at - 1 : at + 1] == "\r\n" or _JOINED.match(text, at) is not None
+    return text[at - 1] == "\u200d" or text[at - 1 : at + 1] == "\r\n" or _JOINED.match(text, at) is not None
 
 
 def _compare_lines(old: str, new: str) -> Iterator[Hunk]:
@@ -140,7 +160,7 @@ def _compare_words(old: str, new: str, a: int, b: int, c: int, d: int) -> Iterab
     if not _is_mixed(by_words) or (b - a) * (d - c) > CELLS_LIMIT:
         return by_words
     by_letters = _compare_parts(_LETTERS, old, new, a, b, c, d)
-    return by_letters if 2 * _deleted(by_letters) <= _deleted(by_words) else by_words
+    return by_letters if 4 * _deleted(by_letters) <= _deleted(by_words) else by_words
 
 
 def _compare_parts(part: re.Pattern[str], old: str, new: str, a: int, b: int, c: int, d: int) -> list[Hunk]:
@@ -162,12 +182,14 @@ def _deleted(found: Sequence[Hunk]) -> int:
 
 
 def _tight(old: str, new: str, a: int, b: int, c: int, d: int) -> Hunk:
-    """One replacement, without the ends that both sides share."""
+    """One replacement, without the ends that both sides share, if these are most of it."""
     gone, come = old[a:b], new[c:d]
     front = _whole(gone, come, common_prefix(gone, come))
     back = common_suffix(gone, come, min(len(gone), len(come)) - front)
     while back and (_cuts(gone, len(gone) - back) or _cuts(come, len(come) - back)):
         back -= 1
+    if front + back < min(len(gone), len(come)) and 2 * (front + back) < max(len(gone), len(come)):
+        return Hunk(a, b, come)
     return Hunk(a + front, b - back, come[front : len(come) - back])
 
 
@@ -233,17 +255,40 @@ def _rising(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _settled(old: str, found: list[Hunk]) -> list[Hunk]:
-    """Slide what can slide to where a reader would say that it begins.
-
-    Where "<b>" was put before "<a>", "b><" after the first letter is as good a difference; but if
-    somebody else deletes "<a>" meanwhile, only the first leaves what was meant.
-    """
-    out: list[Hunk] = []
+    """Move each hunk, or its ends, to where a reader would say that it begins and ends."""
+    slid: list[Hunk] = []
     for index, hunk in enumerate(found):
-        first = out[-1].end + 1 if out else 0
+        first = slid[-1].end + 1 if slid else 0
         last = found[index + 1].start - 1 if index + 1 < len(found) else len(old)
-        out.append(_slid(old, hunk, first, last) if hunk.start == hunk.end or not hunk.inserted else hunk)
+        slid.append(hunk if _is_mixed((hunk,)) else _slid(old, hunk, first, last))
+    return _widened(old, slid)
+
+
+def _widened(old: str, found: list[Hunk]) -> list[Hunk]:
+    """Where several words were replaced, replace whole ones: what others put between them stays whole."""
+    out: list[Hunk] = []
+    for hunk in found:
+        if out and hunk.start <= out[-1].end:
+            before = out.pop()
+            inserted = before.inserted[: len(before.inserted) - (before.end - hunk.start)] + hunk.inserted
+            hunk = Hunk(before.start, hunk.end, inserted)
+        if _is_mixed((hunk,)) and (_has_space(old[hunk.start : hunk.end]) or _has_space(hunk.inserted)):
+            hunk = _whole_words(old, hunk, out[-1].end + 1 if out else 0)
+        out.append(hunk)
     return out
+
+
+def _whole_words(old: str, hunk: Hunk, first: int) -> Hunk:
+    start, end = hunk.start, hunk.end
+    while start > max(first, hunk.start - SLIDE_LIMIT) and not old[start - 1].isspace():
+        start -= 1
+    while end < min(len(old), hunk.end + SLIDE_LIMIT) and not old[end].isspace():
+        end += 1
+    return Hunk(start, end, old[start : hunk.start] + hunk.inserted + old[hunk.end : end])
+
+
+def _has_space(text: str) -> bool:
+    return any(map(str.isspace, text))
 
 
 def _slid(old: str, hunk: Hunk, first: int, last: int) -> Hunk:
@@ -268,7 +313,11 @@ def _slid(old: str, hunk: Hunk, first: int, last: int) -> Hunk:
 
 
 def _ease(text: str, at: int) -> int:
-    """How natural it is that something begins or ends before the letter at *at*."""
+    """How natural it is that something begins or ends before the letter at *at*.
+
+    Where "<b>" was put before "<a>", "b><" after the first letter is as good a difference; but if
+    somebody else deletes "<a>" meanwhile, only the first leaves what was meant.
+    """
     if not 0 < at < len(text):
         return 5
     before, after = text[at - 1], text[at]
@@ -292,12 +341,20 @@ def _offsets(parts: Sequence[str]) -> list[int]:
     return at
 
 
-def _joined(pieces: Iterator[Hunk]) -> list[Hunk]:
-    """Make one hunk of those that touch."""
+def _joined(old: str, pieces: Iterable[Hunk]) -> list[Hunk]:
+    """Make one hunk of those that touch, or that only a crumb divides, as the brackets of two words."""
     out: list[Hunk] = []
     for hunk in pieces:
-        if out and out[-1].end == hunk.start:
-            hunk = Hunk(out[-1].start, hunk.end, out.pop().inserted + hunk.inserted)
-        if hunk.start != hunk.end or hunk.inserted:
-            out.append(hunk)
+        if out and _belong_together(old, out[-1], hunk):
+            before = out.pop()
+            between = old[before.end : hunk.start]
+            hunk = Hunk(before.start, hunk.end, before.inserted + between + hunk.inserted)
+        out.append(hunk)
     return out
+
+
+def _belong_together(old: str, one: Hunk, two: Hunk) -> bool:
+    if one.end == two.start:
+        return True
+    crumb = two.start - one.end <= CRUMB_LIMIT and not _LETTER.search(old, one.end, two.start)
+    return crumb and _is_mixed((one, two))

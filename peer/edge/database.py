@@ -48,7 +48,8 @@ CREATE TABLE snapshot (doc BLOB PRIMARY KEY, size INTEGER NOT NULL, state BLOB N
 CREATE TABLE shadow (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     doc BLOB NOT NULL, path TEXT NOT NULL, is_binary INTEGER NOT NULL, intent INTEGER NOT NULL,
-    inode TEXT NOT NULL, mtime_ns TEXT NOT NULL, size INTEGER NOT NULL, content BLOB NOT NULL);
+    saved INTEGER NOT NULL, inode TEXT NOT NULL, mtime_ns TEXT NOT NULL,
+    size INTEGER NOT NULL, content BLOB NOT NULL);
 CREATE INDEX shadow_by_doc ON shadow (doc, seq);
 CREATE TABLE blob (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, content BLOB NOT NULL);
 PRAGMA user_version = 1;

@@ -3,53 +3,72 @@
 Callbacks of sockets, data channels and files only put events into the inbox.  One *turn* takes what is
 there, lets the core decide, makes what must not be lost durable, and then carries out the rest; it never
 waits.  A turn with nothing before it starts in the same loop iteration that asked for it.
+
+A disk that refuses the store does not stop the session: everything goes on in memory and over the
+network, and is stored as soon as that is possible again.  Only the shared folder is not written to
+meanwhile, because what was put there and not noted would look like somebody's work after a crash.
 """
 
 import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from peer.core.actions import (
     AcceptAnswer,
     AcceptOffer,
     Action,
-    AppendUpdate,
     CloseDirect,
     CloseSeal,
     DialDirect,
     FileAction,
-    ForgetShadow,
     LoadBlob,
+    MoveFile,
     OpenSeal,
-    SaveBlob,
-    SaveShadow,
+    ReadFile,
     SendLossy,
     SendPiece,
     SendRelay,
     Stop,
     Tell,
 )
-from peer.core.events import BlobLoaded, Event, Tick
+from peer.core.documents import Documents
+from peer.core.events import BlobLoaded, Event, FileTrouble, Tick
 from peer.core.notices import Notice, Trouble
-from peer.core.session import Session
+from peer.edge.journal import Journal
 from peer.edge.seals import Seals
-from peer.edge.store import Store
 from peer.edge.webrtc import DirectPaths
-from peer.errors import StorageError
 
-__all__ = ["EVENTS_PER_TURN", "INBOX_LIMIT", "Disk", "Driver"]
+__all__ = ["EVENTS_PER_TURN", "HOLD_SECONDS", "INBOX_LIMIT", "Core", "Disk", "Driver"]
 
 EVENTS_PER_TURN: Final = 256
 """After so many the loop serves sockets before it goes on; keeps pings alive under load."""
 INBOX_LIMIT: Final = 200_000
 """Events; windows and queues at every source keep far below, so beyond is a fault of ours."""
-COMPACT_EVERY: Final = 30.0
-"""Seconds between looks at which logs are worth folding into a snapshot."""
+OVERDUE_SECONDS: Final = 0.001
+"""Between turns for a deadline that has passed and stays: a fault in the core must not burn a processor."""
+HOLD_SECONDS: Final = 0.005
+"""Between looks whether an application has ended its transaction."""
+HOLD_TOLD_SECONDS: Final = 2.0
+"""A transaction that is open for so long was forgotten: the others get no answer meanwhile."""
 
 log = logging.getLogger("weft.driver")
+
+
+class Core(Protocol):
+    """Who decides: `core.session.Session`."""
+
+    @property
+    def documents(self) -> Documents:
+        """Those of the session."""
+
+    def handle_all(self, events: Iterable[Event], now: float) -> list[Action]:
+        """Take events; return what is to be done, in order."""
+
+    def next_deadline(self) -> float:
+        """When it wants to hear `Tick` at the latest."""
 
 
 class Disk(Protocol):
@@ -62,117 +81,146 @@ class Disk(Protocol):
 class Driver:
     """Joins one core to the world.
 
+    Args:
+        core: decides.
+        seals, paths: carry out what concerns links.
+        journal: keeps what must not be lost; `None` for a session in memory.
+        tell: is given each notice.
+        is_held: whether an application is in the middle of a change, so that no turn may begin.
+        ended: called once, when the core has said `Stop` or the driver failed.
+
     Attributes:
-        finished: set once the core has said `Stop`, or the driver failed; see `failure`.
+        disk: carries out what concerns files, if there is a folder.
         in_turn: whether the core is deciding right now.
+        finished: whether the session has ended; set before *ended* is called.
+        failure: the fault that ended it, if it was one.
     """
 
     def __init__(
         self,
-        session: Session,
+        core: Core,
         *,
         seals: Seals,
         paths: DirectPaths,
-        store: Store | None,
+        journal: Journal | None,
         tell: Callable[[Notice], None],
+        is_held: Callable[[], bool] = lambda: False,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
-        self._session = session
+        self._core = core
         self._seals = seals
         self._paths = paths
-        self._store = store
+        self._journal = journal
         self._tell = tell
+        self._is_held = is_held
+        self._ended = ended
         self.disk: Disk | None = None
         self._inbox: deque[Event] = deque()
         self._loop = asyncio.get_running_loop()
+        self._waiters: list[asyncio.Future[None]] = []
         self._turn_due = False
+        self._held_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._compact_at = time.monotonic() + COMPACT_EVERY
-        self._storage_told = False
+        self._timer_at = 0.0
         self.in_turn = False
         self.finished = asyncio.Event()
         self.failure: BaseException | None = None
+
+    async def caught_up(self) -> None:
+        """Wait until everything that was fed so far has been dealt with."""
+        if self._inbox:
+            waiter = self._loop.create_future()
+            self._waiters.append(waiter)
+            await waiter
 
     def feed(self, event: Event) -> None:
         """Put one event in the inbox; the next turn takes it."""
         if self.finished.is_set():
             return
         if len(self._inbox) >= INBOX_LIMIT:
-            self._fail(OverflowError(f"{INBOX_LIMIT} events wait: this is a fault in Weft, please report it"))
+            self.fail(OverflowError(f"{INBOX_LIMIT} events wait: this is a fault in Weft, please report it"))
             return
         self._inbox.append(event)
+        self._ask_for_turn()
+
+    def _ask_for_turn(self) -> None:
         if not self._turn_due:
             self._turn_due = True
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        self._turn_due = False
         if self.finished.is_set():
             return
+        now = time.monotonic()
+        if self._is_held():
+            self._hold(now)
+            return
+        self._turn_due = False
+        self._held_since = None
         self.in_turn = True
         try:
-            actions = self._decide(time.monotonic())
-            self._remember(actions)
+            actions = self._decide(now)
+            if self._journal is not None:
+                self._journal.keep(actions, now)
             self._act(actions)
-        except Exception as error:
-            self._fail(error)
-            return
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic of the CRDT engine is no `Exception`
+            self.fail(error)
         finally:
             self.in_turn = False
-        if self._inbox and not self._turn_due:
-            self._turn_due = True
-            self._loop.call_soon(self._turn)
-        self._arm()
+        if not self.finished.is_set():
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._inbox:
+            self._ask_for_turn()
+        elif self._waiters:
+            self._release()
+        self._arm(self._core.next_deadline())
+
+    def _hold(self, now: float) -> None:
+        """Wait until the application is done: the engine would make our changes part of its own."""
+        if self._held_since is None:
+            self._held_since = now
+        elif now - self._held_since >= HOLD_TOLD_SECONDS:
+            self._held_since = float("inf")
+            message = (
+                "an application keeps a transaction of a document open; nothing is sent or received "
+                "until it ends it"
+            )
+            self._tell(Trouble("E-TRANSACTION", message))
+        self._loop.call_later(HOLD_SECONDS, self._turn)
 
     def _decide(self, now: float) -> list[Action]:
         inbox = self._inbox
         events = [inbox.popleft() for _ in range(min(len(inbox), EVENTS_PER_TURN))]
-        actions = self._session.handle_all(events, now)
+        actions = self._core.handle_all(events, now)
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("<- %s", ", ".join(type(event).__name__ for event in events))
-            log.debug("-> %s", ", ".join(type(action).__name__ for action in actions))
+            log.debug("<- %s", _kinds(events))
+            log.debug("-> %s", _kinds(actions))
         return actions
 
-    def _arm(self) -> None:
+    # --- time -------------------------------------------------------------------------------------------
+
+    def _arm(self, deadline: float) -> None:
+        """See to it that the core is woken in time; a timer that comes too early looks again."""
         if self._timer is not None:
+            if self._timer_at <= deadline:
+                return
             self._timer.cancel()
-        deadline = self._session.next_deadline()
+        self._timer_at = deadline
         # the loop's clock is the monotonic clock too, but need not have the same origin
-        delay = max(0.0, deadline - time.monotonic())
-        self._timer = self._loop.call_later(delay, self._wake)
+        delay = deadline - time.monotonic()
+        self._timer = self._loop.call_later(delay if delay > 0 else OVERDUE_SECONDS, self._wake)
 
     def _wake(self) -> None:
         self._timer = None
-        self.feed(Tick())
-
-    # --- what must not be lost ------------------------------------------------------------------------
-
-    def _remember(self, actions: Iterable[Action]) -> None:
-        store = self._store
-        if store is None:
-            return
-        try:
-            at = time.time()
-            for action in actions:
-                _keep(store, action, at)
-            store.commit()
-            self._compact(store)
-            self._storage_told = False
-        except StorageError as error:
-            # what could not be stored is kept by the store and tried again with the next turn
-            if not self._storage_told:
-                self._storage_told = True
-                self._tell(Trouble("E-STORAGE", str(error)))
-
-    def _compact(self, store: Store) -> None:
-        now = time.monotonic()
-        if now < self._compact_at:
-            return
-        self._compact_at = now + COMPACT_EVERY
-        for document in self._session.documents:
-            if store.should_compact(document.id):
-                store.snapshot(document.id, document.full_state())
-                store.commit()
-                return  # one at a time: a large document takes some milliseconds
+        deadline = self._core.next_deadline()
+        if deadline > time.monotonic():
+            self._arm(deadline)
+        else:
+            self.feed(Tick())
 
     # --- carrying out -----------------------------------------------------------------------------------
 
@@ -202,10 +250,10 @@ class Driver:
                 self._finish()
             case DialDirect() | AcceptOffer() | AcceptAnswer() | CloseDirect():
                 self._act_on_paths(action)
-            case _ if isinstance(action, FileAction) and self.disk is not None:
-                self.disk.submit(action)
+            case _ if isinstance(action, FileAction):
+                self._act_on_disk(action)
             case _:
-                pass  # the store has it already
+                pass  # the journal has it already
 
     def _act_on_paths(self, action: DialDirect | AcceptOffer | AcceptAnswer | CloseDirect) -> None:
         match action:
@@ -218,36 +266,47 @@ class Driver:
             case CloseDirect():
                 self._paths.close(action.attempt, action.drain)
 
+    def _act_on_disk(self, action: FileAction) -> None:
+        if self._journal is not None and self._journal.is_behind and not isinstance(action, ReadFile):
+            path = action.old if isinstance(action, MoveFile) else action.path
+            self.feed(FileTrouble(path, "it waits until Weft can store what it notes about the file"))
+        elif self.disk is not None:
+            self.disk.submit(action)
+
     def _load_blob(self, action: LoadBlob) -> None:
-        part = None
-        if self._store is not None:
-            part = self._store.load_blob(action.digest, action.offset, action.length)
-        total, data = (0, None) if part is None else part
+        total, data = (0, None) if self._journal is None else self._journal.load(action)
         self.feed(BlobLoaded(action.peer, action.digest, action.offset, total, data))
 
+    def _release(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
     # --- the end ------------------------------------------------------------------------------------------
+
+    def fail(self, error: BaseException) -> None:
+        """End the session because of a fault."""
+        if self.finished.is_set():
+            return
+        log.error("the session stopped because of a fault", exc_info=error)
+        self.failure = error
+        self._finish()
+
+    def stop(self) -> None:
+        """End the session without asking the core."""
+        if not self.finished.is_set():
+            self._finish()
 
     def _finish(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._inbox.clear()
+        self._release()
         self.finished.set()
-
-    def _fail(self, error: BaseException) -> None:
-        log.error("the session stopped because of a fault", exc_info=error)
-        self.failure = error
-        self._finish()
+        self._ended()
 
 
-def _keep(store: Store, action: Action, at: float) -> None:
-    match action:
-        case AppendUpdate():
-            store.append(action.doc, action.update, action.author, at)
-        case SaveShadow():
-            store.save_shadow(action)
-        case ForgetShadow():
-            store.forget_shadow(action.doc)
-        case SaveBlob():
-            store.save_blob(action.digest, action.content)
-        case _:
-            pass
+def _kinds(things: Sequence[object]) -> str:
+    return ", ".join(type(thing).__name__ for thing in things)

@@ -3,10 +3,11 @@
 Each ends in a `Plan` with an open store, whose session record is saved, or in an error that changed nothing.
 """
 
+import contextlib
 import getpass
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,10 @@ NAME_LIMIT: Final = 64
 """Characters of a name: more would not fit a line."""
 
 
+class _UnfinishedError(UsageError):
+    """The program or the disk stopped us when this folder was being set up; nothing is in it yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A session about to run.
@@ -40,7 +45,7 @@ class Entry:
     """
 
     plan: Plan
-    link: str
+    link: str = field(repr=False)  # whoever has it is a member
     resumed: bool
 
 
@@ -70,13 +75,13 @@ def enter_new(folder: Path | None, *, server: str | None, name: str | None, poli
     """
     identity = load_identity()
     if folder is None:
-        record = _new_record(identity, own_name(name), server, None)
-        return Entry(Plan(identity, record, None, None, _only(record), policy), _link(record), resumed=False)
+        return _in_memory(identity, _new_record(identity, own_name(name), server, None), policy)
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: name one that exists, or make it first")
     replica = registry.find(folder)
     if replica is not None:
-        return _resume(identity, replica, server=server, name=name, policy=policy)
+        with contextlib.suppress(_UnfinishedError):
+            return _resume(identity, replica, server=server, name=name, policy=policy)
     return _begin(identity, folder, _new_record(identity, own_name(name), server, folder), policy)
 
 
@@ -90,20 +95,22 @@ def enter_by_link(
         StorageError: the disk refuses.
     """
     invitation = parse_invitation(link)
-    invitation.check_date(time.time())
     identity = load_identity()
     record = _joined_record(identity, invitation, own_name(name), server, folder)
-    if folder is None:
-        return Entry(Plan(identity, record, None, None, _only(record), policy), _link(record), resumed=False)
-    replica = registry.find(folder, lost_ok=True) if folder.exists() else None
-    if replica is None:
-        return _begin(identity, folder, record, policy)
+    replica = registry.find(folder, lost_ok=True) if folder is not None and folder.exists() else None
+    if folder is None or replica is None:
+        invitation.check_date(time.time())
+        if folder is None:
+            return _in_memory(identity, record, policy)
+        return _begin(identity, folder, record, policy, newcomer=True)
     if replica.session != record.session.hex():
         raise UsageError(
             f"{folder} belongs to another session already: join into another folder, or remove "
             f"{folder / '.weft'} if you are done with that one"
         )
-    return _resume(identity, replica, server=server, name=name, policy=policy, link=invitation)
+    with contextlib.suppress(_UnfinishedError):
+        return _resume(identity, replica, server=server, name=name, policy=policy, link=invitation)
+    return _begin(identity, folder, record, policy, newcomer=True)
 
 
 def enter_again(folder: Path, *, server: str | None, name: str | None, policy: str) -> Entry:
@@ -198,14 +205,21 @@ def _link(record: SessionRecord) -> str:
 # --- stores -------------------------------------------------------------------------------------------
 
 
-def _begin(identity: Identity, folder: Path, record: SessionRecord, policy: str) -> Entry:
+def _in_memory(identity: Identity, record: SessionRecord, policy: str) -> Entry:
+    plan = Plan(identity, record, None, None, _only(record), policy)
+    return Entry(plan, _link(record), resumed=False)
+
+
+def _begin(
+    identity: Identity, folder: Path, record: SessionRecord, policy: str, *, newcomer: bool = False
+) -> Entry:
     store = Store.open(registry.create(folder, record.session).database)
     try:
         registry.save_record(store, record)
     except BaseException:
         store.close()
         raise
-    plan = Plan(identity, record, store, folder.resolve(), _only(record), policy)
+    plan = Plan(identity, record, store, folder.resolve(), _only(record), policy, newcomer)
     return Entry(plan, _link(record), resumed=False)
 
 
@@ -222,9 +236,9 @@ def _resume(
     try:
         record = registry.load_record(store)
         if record is None:
-            raise UsageError(
-                f"{replica.folder} was never finished being set up: remove {replica.folder / '.weft'} "
-                "and share or join it again"
+            raise _UnfinishedError(
+                f"{replica.folder} was never finished being set up: share it again, or join it again "
+                "with the link"
             )
         known = record.servers if link is None else (*link.servers, *record.servers)
         record = msgspec.structs.replace(
@@ -236,5 +250,7 @@ def _resume(
     except BaseException:
         store.close()
         raise
-    plan = Plan(identity, record, store, replica.folder, _only(record), policy)
+    # a copy of somebody's folder, or one that was stopped before anybody showed it the session
+    newcomer = not store.documents() and (replica.copied or record.owner_seed is None)
+    plan = Plan(identity, record, store, replica.folder, _only(record), policy, newcomer)
     return Entry(plan, _link(record), resumed=True)

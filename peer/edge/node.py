@@ -2,6 +2,10 @@
 
 Made from a `Plan`, started once, closed once.  Nothing here decides about the session; it only builds the
 parts, tells them of each other in one place, and takes them down in the right order.
+
+A server that refuses us for good (`Trouble` with code `E-SERVER`, `server_state` is `refused`) does not end
+the session: whoever is connected directly stays, files and texts go on being kept here, and everything is
+brought together the next time that the session is started.
 """
 
 import asyncio
@@ -10,37 +14,52 @@ import hashlib
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from peer.core.actions import AppendUpdate, SaveShadow
+from peer.core.bare import Bare
 from peer.core.documents import Documents
-from peer.core.events import DocumentEdited, Event, LeaveRequested, ServerEntered, ServerLost, Tick
+from peer.core.events import (
+    DocumentEdited,
+    Event,
+    FileEvent,
+    LeaveRequested,
+    ScanFinished,
+    ServerEntered,
+    ServerLost,
+    Tick,
+)
 from peer.core.files import Files
 from peer.core.greeting import Setup
 from peer.core.ids import DocId, peer_id
 from peer.core.invitation import link_key, room_private_key
-from peer.core.notices import Notice, Trouble
-from peer.core.session import Session
+from peer.core.notices import Notice, SyncDone, Trouble
+from peer.core.session import Session, SharedFolder
 from peer.edge.driver import Driver
 from peer.edge.folder import Folder
 from peer.edge.identity import Identity
+from peer.edge.journal import Journal
 from peer.edge.registry import SessionRecord
 from peer.edge.seals import Seals
 from peer.edge.signaling_client import SignalingClient
 from peer.edge.store import Store
+from peer.edge.texts import Texts
 from peer.edge.watcher import Watcher
 from peer.edge.webrtc import DirectPaths
-from peer.errors import ServerUnreachable
+from peer.errors import ServerUnreachable, StorageError
 
-__all__ = ["CLIENT_BITS", "LEAVE_SECONDS", "Node", "Plan"]
+__all__ = ["CLIENT_BITS", "LEAVE_SECONDS", "SCAN_SECONDS", "Node", "Plan"]
 
 CLIENT_BITS: Final = 53
 """CRDT client ids: as many bits as Yjs can hold, so that two runs never get the same."""
 LEAVE_SECONDS: Final = 2.0
-"""For goodbyes to reach the network before everything is closed."""
+"""For the core to say goodbye; longer only if an application keeps a transaction open."""
+SCAN_SECONDS: Final = 0.3
+"""For the files of a folder to be known when the session begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +72,8 @@ class Plan:
         folder: what it is shown as on disk; `None` for documents without a folder.
         server: where the room is; `None` only listens to nobody (a session alone).
         policy: `auto`, `direct` or `relay`.
+        newcomer: the session has files that we have never seen; what the folder holds is compared with
+            them, and looked at only when they are here, or each would be there twice.
     """
 
     identity: Identity
@@ -61,43 +82,71 @@ class Plan:
     folder: Path | None
     server: str | None
     policy: str = "auto"
+    newcomer: bool = False
 
 
 class Node:
     """A session that runs until it is closed."""
 
-    def __init__(self, plan: Plan, tell: Callable[[Notice], None]) -> None:
+    def __init__(self, plan: Plan, tell: Callable[[Notice], None], ended: Callable[[], None]) -> None:
+        """Take over *plan* with its store; *ended* is called once, when the session is over.
+
+        Raises:
+            StorageError: the store cannot be read; it is closed then.
+        """
         self.plan = plan
-        self._tell = tell
-        self._rng = random.Random(os.urandom(32))
-        self.client = self._rng.getrandbits(CLIENT_BITS) or 1
-        self.documents = Documents(lambda: self.client)
-        self._shadows = [] if plan.store is None else plan.store.shadows()
-        self._load()
-        self.setup = self._set_up()
-        self.files = self._make_files()
-        self.session = Session(self.setup, self.documents, time.monotonic(), folder=self.files)
-        self._paths = DirectPaths(self._feed)
-        self._seals = Seals(plan.identity, self._feed, self._relay)
-        self.driver = Driver(self.session, seals=self._seals, paths=self._paths, store=plan.store, tell=tell)
-        self.documents.on_change = self._document_changed
-        self._folder: Folder | None = None
-        self._watcher: Watcher | None = None
-        self._signaling: SignalingClient | None = None
-        self._tasks: list[asyncio.Task[object]] = []
+        self._hear = tell
+        self._ended = ended
+        self._exits = contextlib.AsyncExitStack()
+        self._closing: asyncio.Task[None] | None = None
         self._first_word: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._scanned = asyncio.Event()
+        self._folder: Folder | None = None
+        self._has_begun_scan = False
+        self._signaling: SignalingClient | None = None
         self.server_state = "none" if plan.server is None else "connecting"
+        try:
+            self._build()
+        except BaseException:
+            if plan.store is not None:
+                plan.store.close()
+            raise
 
     # --- building ---------------------------------------------------------------------------------------
 
-    def _load(self) -> None:
-        store = self.plan.store
-        if store is None:
-            return
+    def _build(self) -> None:
+        plan, now = self.plan, time.monotonic()
+        self._rng = random.Random(os.urandom(32))
+        self.client = self._rng.getrandbits(CLIENT_BITS) or 1
+        self.documents = Documents(lambda: self.client)
+        self._shadows: list[SaveShadow] = []
+        if plan.store is not None:
+            self._load(plan.store)
+        self.texts = Texts(self.documents, self._text_edited, read_only=plan.record.role == "viewer")
+        self.session = Session(self._set_up(), self.documents, now, folder=self._make_folder())
+        self._paths = DirectPaths(self._feed)
+        self._seals = Seals(plan.identity, self._feed, self._relay)
+        self.journal = None if plan.store is None else Journal(plan.store, self.documents, self._tell, now)
+        self.driver = Driver(
+            self.session,
+            seals=self._seals,
+            paths=self._paths,
+            journal=self.journal,
+            tell=self._tell,
+            is_held=self.texts.is_held,
+            ended=self._over,
+        )
+        self.documents.on_change = self._document_changed
+
+    def _load(self, store: Store) -> None:
+        self._shadows = store.shadows()
         for doc in store.documents():
             document = self.documents.open(doc)
             for update in store.updates(doc):
-                document.load(update)
+                try:
+                    document.load(update)
+                except StorageError as error:
+                    self._tell(Trouble("E-STORAGE", f"{error} What is missing comes from the others."))
 
     def _set_up(self) -> Setup:
         record = self.plan.record
@@ -115,13 +164,12 @@ class Node:
             unix_offset=time.time() - time.monotonic(),
         )
 
-    def _make_files(self) -> Files | None:
-        if self.plan.folder is None:
-            return None
+    def _make_folder(self) -> SharedFolder:
         record = self.plan.record
+        if self.plan.folder is None:
+            return Bare(self.documents)
         files = Files(self.documents, record.name, self._rng, read_only=record.role == "viewer")
-        if self.plan.store is not None:
-            files.start(self._shadows)
+        files.start(self._shadows)
         return files
 
     # --- life ---------------------------------------------------------------------------------------------
@@ -134,18 +182,41 @@ class Node:
             StorageError: the folder cannot be opened.
         """
         if self.plan.folder is not None:
-            self._folder = Folder(self.plan.folder, self._feed)
-            self.driver.disk = self._folder
-            self._watcher = Watcher(self._folder)
-            await self._watcher.start()
-            self._folder.scan(known=[shadow.path for shadow in self._shadows])
+            await self._open_folder(self.plan.folder)
         if self.plan.server is not None:
             self._enter(self.plan.server)
         self._feed(Tick())
+        await self._wait_for_scan()
         if self.plan.server is not None and wait_for_server:
             reason = await asyncio.shield(self._first_word)
+            if self.driver.failure is not None:
+                raise self.driver.failure
             if reason is not None:
                 raise ServerUnreachable(reason)
+
+    async def _open_folder(self, place: Path) -> None:
+        self._folder = folder = Folder(place, self._file_event)
+        self._exits.push_async_callback(folder.close)
+        self.driver.disk = folder
+        watcher = Watcher(folder)
+        self._exits.push_async_callback(watcher.close)
+        await watcher.start()
+        if not (self.plan.newcomer and await asyncio.to_thread(_holds_anything, place)):
+            self._scan()
+
+    def _scan(self) -> None:
+        if self._folder is not None and not self._has_begun_scan:
+            self._has_begun_scan = True
+            self._folder.scan(known={shadow.path for shadow in self._shadows})
+
+    async def _wait_for_scan(self) -> None:
+        """Let a small folder be known when the session begins; a large one is told of as it is read."""
+        if not self._has_begun_scan:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SCAN_SECONDS):
+                await self._scanned.wait()
+                await self.driver.caught_up()
 
     def _enter(self, server: str) -> None:
         self._signaling = SignalingClient(
@@ -156,14 +227,25 @@ class Node:
             rng=self._rng,
             on_ice_servers=self._paths.use_ice_servers,
         )
-        self._tasks.append(asyncio.create_task(self._stay(self._signaling)))
+        # undone in reverse: goodbyes leave through the server, then through the direct paths
+        self._exits.push_async_callback(self._paths.aclose)
+        self._go(self._stay(self._signaling))
+        self._exits.push_async_callback(self._signaling.aclose)
         if self.plan.policy != "relay":
-            self._tasks.append(asyncio.create_task(self._paths.warm()))
+            self._go(self._paths.warm())
+
+    def _go(self, work: Coroutine[object, object, None]) -> None:
+        self._exits.push_async_callback(_end, asyncio.create_task(work))
 
     async def _stay(self, signaling: SignalingClient) -> None:
-        reason = await signaling.run()
+        try:
+            reason = await signaling.run()
+        except Exception as error:
+            self.driver.fail(error)
+            return
         self.server_state = "refused"
-        self._tell(Trouble("E-SERVER", reason))
+        advice = "Whoever is connected directly stays; nobody else finds you until Weft is started again."
+        self._tell(Trouble("E-SERVER", f"{reason}. {advice}"))
 
     def _server_event(self, event: Event) -> None:
         if isinstance(event, ServerEntered):
@@ -180,35 +262,75 @@ class Node:
             self._first_word.set_result(word)
 
     async def close(self) -> None:
-        """Say goodbye, stop, and leave nothing open."""
-        self._feed(LeaveRequested())
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.driver.finished.wait(), LEAVE_SECONDS)
-        if self._signaling is not None:
-            await self._signaling.aclose()
-        await self._paths.aclose()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._watcher is not None:
-            await self._watcher.close()
-        if self._folder is not None:
-            await self._folder.close()
-        if self.plan.store is not None:
-            self.plan.store.close()
+        """Say goodbye, stop, and leave nothing open; closing twice is closing once.
+
+        Raises:
+            StorageError: what the disk had refused could not be stored in the end.
+        """
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        async with contextlib.AsyncExitStack() as last:
+            if self.plan.store is not None:
+                last.callback(self.plan.store.close)
+            last.callback(self._keep_rest)
+            last.push_async_callback(self._exits.aclose)
+            self._feed(LeaveRequested())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.driver.finished.wait(), LEAVE_SECONDS)
+            self.driver.stop()
+
+    def _keep_rest(self) -> None:
+        """Store what the disk had refused, and what was typed and never reached the core."""
+        if self.journal is not None:
+            author = bytes(self.plan.identity.device)
+            changed = [document for document in self.documents if document.id in self.documents.changed]
+            rest = [AppendUpdate(d.id, update, author) for d in changed for update in d.take_local()]
+            self.journal.keep(rest, float("inf"))
+
+    def _over(self) -> None:
+        if not self._first_word.done():
+            self._first_word.set_result("the session ended before the server was reached")
+        self._ended()
 
     # --- wiring -------------------------------------------------------------------------------------------
 
     def _feed(self, event: Event) -> None:
         self.driver.feed(event)
 
+    def _file_event(self, event: FileEvent) -> None:
+        self.driver.feed(event)
+        if isinstance(event, ScanFinished):
+            self._scanned.set()
+
+    def _tell(self, notice: Notice) -> None:
+        if isinstance(notice, SyncDone):
+            self._scan()
+        self._hear(notice)
+
     def _relay(self, address: bytes, payload: bytes) -> None:
         if self._signaling is not None:
             self._signaling.send_relay(address, payload)
 
     def _document_changed(self, doc: DocId) -> None:
-        if not self.driver.in_turn:  # else it is the core itself, which knows
+        if not self.driver.in_turn:  # else it is mostly the core itself, which knows
             self._feed(DocumentEdited(doc))
+
+    def _text_edited(self, doc: DocId) -> None:
+        if self.driver.in_turn:  # by an application that was called in the middle of a turn
+            self._feed(DocumentEdited(doc))
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _holds_anything(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(entry.name != ".weft" for entry in entries)
 
 
 def _host_tag(secret: bytes) -> bytes:
@@ -216,7 +338,6 @@ def _host_tag(secret: bytes) -> bytes:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/net")
     except OSError:
-        boot = os.urandom(
-            16
-        ).hex()  # a system without these: loopback is only used when nothing else is there
+        # a system without these: loopback is then used only when nothing else is there
+        boot = os.urandom(16).hex()
     return hashlib.sha256(secret + boot.encode()).digest()[:16]

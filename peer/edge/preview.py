@@ -13,7 +13,6 @@ from peer.edge.ignore import Ignores
 from peer.edge.node import Node
 from peer.edge.safe_paths import Root, read_file
 from peer.edge.scan import walk
-from peer.edge.texts import Texts
 from peer.errors import Refused, ServerUnreachable, StorageError, WouldOverwrite
 
 __all__ = ["PREVIEW_SECONDS", "check_empty"]
@@ -45,7 +44,7 @@ async def check_empty(link: str, folder: Path, *, server: str | None, name: str 
 
 def _local_files(folder: Path) -> dict[str, bytes]:
     """SHA-256 of every file in *folder* that would be shared, by path; none if it is ours already."""
-    if not folder.exists() or registry.find(folder, lost_ok=True) is not None:
+    if not folder.exists() or registry.is_known(folder):
         return {}
     root = Root(folder)
 
@@ -59,11 +58,18 @@ def _local_files(folder: Path) -> dict[str, bytes]:
     found = {}
     try:
         for directory, name, path in walk(root, "", Ignores(rules), _no, _ignore, _ignore):
-            content = read_file(directory, name, BLOB_LIMIT).content
-            found[path] = b"too large" if content is None else sha256(content).digest()
+            found[path] = _digest(directory, name)
     finally:
         root.close()
     return found
+
+
+def _digest(directory: int, name: str) -> bytes:
+    try:
+        content = read_file(directory, name, BLOB_LIMIT).content
+    except (OSError, StorageError, Refused):
+        return b"unreadable"
+    return b"too large" if content is None else sha256(content).digest()
 
 
 def _no(_: str) -> bool:
@@ -83,11 +89,11 @@ async def _session_files(link: str, *, server: str | None, name: str | None) -> 
             done.set()
 
     entry = enter_by_link(link, None, server=server, name=name, policy="relay")
-    node = Node(entry.plan, tell)
+    node = Node(entry.plan, tell, done.set)
     try:
         await node.start(wait_for_server=True)
         await asyncio.wait_for(done.wait(), PREVIEW_SECONDS)
-        return Texts(node.documents).contents()
+        return node.texts.contents()
     except (TimeoutError, ServerUnreachable):
         return None
     finally:

@@ -250,13 +250,14 @@ class Store:
 
     def _add_shadow(self, shadow: SaveShadow) -> None:
         self._db.execute(
-            "INSERT INTO shadow (doc, path, is_binary, intent, inode, mtime_ns, size, content)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO shadow (doc, path, is_binary, intent, saved, inode, mtime_ns, size, content)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 shadow.doc,
                 shadow.path,
                 shadow.binary,
                 shadow.intent,
+                not shadow.intent,  # stays when an intent is confirmed
                 str(shadow.stamp_inode),  # as text: both may be above what SQLite can count to
                 str(shadow.stamp_mtime_ns),
                 len(shadow.content),
@@ -285,13 +286,14 @@ class Store:
         Only the newest of a document can have *intent* set: an intent that something followed
         counts as an older one, since it may or may not have reached the disk.
         """
-        query = "SELECT doc, path, is_binary, intent, inode, mtime_ns, content FROM shadow ORDER BY doc, seq"
+        columns = "doc, path, is_binary, intent, inode, mtime_ns, saved, content"
+        query = f"SELECT {columns} FROM shadow ORDER BY doc, seq"
         with disk_errors(self._path):
             rows = self._db.execute(query).fetchall()
         by_doc: dict[bytes, list[SaveShadow]] = {}
-        for doc, path, binary, intent, inode, mtime_ns, content in rows:
+        for doc, path, binary, intent, inode, mtime_ns, saved, content in rows:
             shadow = SaveShadow(
-                DocId(doc), path, content, bool(binary), bool(intent), int(inode), int(mtime_ns)
+                DocId(doc), path, content, bool(binary), bool(intent), int(inode), int(mtime_ns), bool(saved)
             )
             by_doc.setdefault(doc, []).append(shadow)
         return [shadow for shadows in by_doc.values() for shadow in _by_age(shadows)]

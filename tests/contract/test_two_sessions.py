@@ -126,7 +126,7 @@ class RealSide:
         self.paths = DirectPaths(self.feed)
         self.seals = Seals(identity, self.feed, lambda to, payload: relay(number, to, payload))
         self.driver = Driver(
-            self.session, seals=self.seals, paths=self.paths, store=None, tell=self.notices.append
+            self.session, seals=self.seals, paths=self.paths, journal=None, tell=self.notices.append
         )
 
     def feed(self, event: Event) -> None:

@@ -144,6 +144,7 @@ class Side:
         self.notices: list[Notice] = []
         self.actions: list[Action] = []
         self.run_number = 0
+        self.leftovers: list[tuple[str, Inode]] = []
         self.start()
 
     # --- life --------------------------------------------------------------------------------------
@@ -176,6 +177,9 @@ class Side:
             for path in sorted(self.disk.files):
                 self._report(path)
             self.event(ScanFinished())
+            for path, inode in self.leftovers:
+                self.event(DisplacedChanged(path, inode.content))
+            self.leftovers.clear()
             for peer in self.peers:
                 self._meet(peer)
                 peer._meet(self)
@@ -189,6 +193,8 @@ class Side:
 
     def event(self, event: FileEvent) -> None:
         if self.alive:
+            if isinstance(event, FileReplaced) and self.leftovers:
+                self.leftovers = [(path, inode) for path, inode in self.leftovers if path != event.path]
             self.perform(self.files.handle(event, self.world.now))
 
     def receive(self, sender: "Side", doc: DocId, update: bytes) -> None:
@@ -320,6 +326,8 @@ class Side:
                 for wait in (0.25, 1.5):
                     self.world.later(wait, lambda: self._look_displaced(action.path, displaced, run))
                 displaced_seen[displaced] = displaced.content
+            if displaced is not None:
+                self.leftovers.append((action.path, displaced))
             held = displaced.content if displaced is not None else None
             self._answer(FileReplaced(action.path, self._stamp(new), held), run)
 

@@ -138,7 +138,6 @@ def test_nobody_to_ask_is_no_reason_to_wake_up() -> None:
     "part",
     [
         BlobPart(DIGEST, 1, len(CONTENT), CONTENT[1 : 1 + BLOB_PART]),
-        BlobPart(DIGEST, 0, 5, CONTENT[:BLOB_PART]),
         BlobPart(DIGEST, 0, len(CONTENT), b"short"),
         BlobPart(DIGEST, BLOB_PART * 1000, len(CONTENT), b""),
     ],
@@ -155,10 +154,13 @@ def test_content_with_another_digest_is_malformed_and_never_arrives() -> None:
     fetching = Fetching()
     wrong = b"x" * len(CONTENT)
     fetching.blobs.want({(DIGEST, len(CONTENT))})
+    asks: list[tuple[int, BlobAsk]] = []
+    while len(asks) < -(-len(wrong) // BLOB_PART):
+        asks += fetching.asks()
+        for number, ask in asks[:-1]:
+            fetching.answer(number, ask, wrong)
     with pytest.raises(Malformed, match="promised"):
-        for _ in range(10):
-            for number, ask in fetching.asks():
-                fetching.answer(number, ask, wrong)
+        fetching.answer(*asks[-1], wrong)
     assert fetching.arrived == []
 
 
@@ -176,3 +178,56 @@ def test_a_retry_with_answers_restarts_only_where_links_stand() -> None:
     fetching.blobs.want({(DIGEST, 100)})
     fetching.blobs.pump(100.0)
     assert fetching.blobs.next_deadline() == 100.0 + RETRY_EVERY
+
+
+def test_a_size_that_the_index_had_wrong_is_not_the_fault_of_who_answers() -> None:
+    fetching = Fetching()
+    fetching.blobs.want({(DIGEST, 5)})
+    for number, ask in fetching.asks():
+        fetching.answer(number, ask)
+    assert fetching.arrived == []
+    assert fetching.asks() == []
+
+
+def test_when_nobody_has_it_all_wait_and_are_not_asked_with_every_event() -> None:
+    fetching = Fetching(links=1)
+    fetching.blobs.want({(DIGEST, 100), (b"2" * 32, 100)})
+    for digest in (DIGEST, b"2" * 32):
+        fetching.asks()
+        fetching.blobs.on_part(fetching.links[0], BlobPart(digest, 0, 0, None), 100.0)
+    assert fetching.asks(100.0) == []
+    assert fetching.asks(104.9) == []
+    assert fetching.blobs.next_deadline() == 100.0 + RETRY_EVERY
+    assert {ask.digest for _, ask in fetching.asks(100.0 + RETRY_EVERY)} == {DIGEST, b"2" * 32}
+
+
+@pytest.mark.parametrize("how", ["opened", "moved"])
+def test_somebody_new_is_asked_at_once(how: str) -> None:
+    fetching = Fetching(links=1)
+    fetching.blobs.want({(DIGEST, 100)})
+    fetching.asks()
+    fetching.blobs.on_part(fetching.links[0], BlobPart(DIGEST, 0, 0, None), 100.0)
+    assert fetching.asks() == []
+    getattr(fetching.blobs, how)(fetching.links[0])
+    assert len(fetching.asks()) == 1
+
+
+def test_nothing_is_remembered_of_what_is_not_wanted_any_more() -> None:
+    fetching = Fetching(links=2)
+    fetching.blobs.want({(DIGEST, 100)})
+    fetching.asks()
+    fetching.blobs.on_part(fetching.links[0], BlobPart(DIGEST, 0, 0, None), 100.0)
+    fetching.blobs.want(set())
+    fetching.blobs.want({(DIGEST, 100)})
+    assert [number for number, _ in fetching.asks()] == [1]
+
+
+def test_a_peer_that_goes_is_forgotten_and_may_be_asked_when_it_comes_back() -> None:
+    fetching = Fetching(links=2)
+    fetching.blobs.want({(DIGEST, 100)})
+    fetching.asks()
+    fetching.blobs.on_part(fetching.links[0], BlobPart(DIGEST, 0, 0, None), 100.0)
+    fetching.blobs.closed(fetching.links[0])
+    fetching.blobs.closed(fetching.links[1])
+    fetching.blobs.opened(fetching.links[0])
+    assert [number for number, _ in fetching.asks()] == [1]

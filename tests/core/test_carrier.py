@@ -1,4 +1,5 @@
 import zlib
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -38,7 +39,7 @@ def test_frames_arrive_whole_and_in_order_within_their_lane(what: list[tuple[Lan
     arrived = deliver(sender, receiver)
     for lane in Lane:
         assert [f for at, f in arrived if at is lane] == [f for at, f in sent if at is lane]
-    assert sender.idle
+    assert sender.frames == 0
 
 
 def test_an_empty_frame_is_still_heard_of() -> None:
@@ -62,7 +63,6 @@ def test_the_window_closes_and_acknowledgements_open_it() -> None:
         sender.push(Lane.EDITS, b"%d" % number)
     first = list(sender.pieces())
     assert len(first) == 4
-    assert sender.in_flight == 4
     assert list(sender.pieces()) == []
     for piece in first[:2]:
         receiver.receive(piece)
@@ -99,8 +99,12 @@ def test_control_frames_pass_a_closed_window() -> None:
 def test_bulk_can_be_held_back() -> None:
     sender = Outgoing(SMALL)
     sender.push(Lane.BULK, b"state")
-    assert list(sender.pieces(bulk=False)) == []
+    assert list(sender.pieces(bulk=0)) == []
     assert sender.queued(Lane.BULK) == 5
+    assert len(list(sender.pieces(bulk=1))) == 1
+    assert sender.bulk_sent == 6
+    sender.push(Lane.BULK, b"state")
+    assert list(sender.pieces(bulk=6)) == []
     assert len(list(sender.pieces())) == 1
 
 
@@ -157,9 +161,10 @@ def test_flags_without_meaning_are_malformed(piece: bytes) -> None:
 def test_a_frame_that_never_ends_is_cut_off_at_the_limit() -> None:
     receiver = Incoming(RELAY_WINDOW)
     piece = b"\x01" + bytes(PIECE_BODY)
+    for _ in range(carrier.CONTROL_LIMIT // PIECE_BODY):
+        receiver.receive(piece)
     with pytest.raises(TooLarge):
-        for _ in range(carrier.CONTROL_LIMIT // PIECE_BODY + 2):
-            receiver.receive(piece)
+        receiver.receive(piece)
 
 
 @pytest.mark.parametrize("lane", [Lane.EDITS, Lane.BULK])
@@ -167,11 +172,11 @@ def test_a_deflate_bomb_is_cut_off_at_the_limit(lane: Lane) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15 if lane is Lane.BULK else -13)
     bomb = packer.compress(bytes(64 * 1024 * 1024)) + packer.flush(zlib.Z_SYNC_FLUSH)
     receiver = Incoming(DIRECT_WINDOW)
-    flags = lane << 1 | 0x08
+    *first, last = [bomb[start : start + PIECE_BODY] for start in range(0, len(bomb), PIECE_BODY)]
+    for body in first:
+        assert receiver.receive(bytes((lane << 1 | 0x09,)) + body) is None
     with pytest.raises(TooLarge):
-        for start in range(0, len(bomb), PIECE_BODY):
-            more = start + PIECE_BODY < len(bomb)
-            receiver.receive(bytes((flags | more,)) + bomb[start : start + PIECE_BODY])
+        receiver.receive(bytes((lane << 1 | 0x08,)) + last)
 
 
 @pytest.mark.parametrize("lane", [Lane.EDITS, Lane.BULK])
@@ -183,3 +188,25 @@ def test_a_body_that_does_not_inflate_is_malformed(lane: Lane) -> None:
 def test_a_deflated_control_frame_is_malformed() -> None:
     with pytest.raises(Malformed):
         Incoming(SMALL).receive(b"\x08" + zlib.compress(b"x"))
+
+
+def test_bulk_that_would_not_get_smaller_is_sent_as_it_is() -> None:
+    sender, receiver = Outgoing(DIRECT_WINDOW), Incoming(DIRECT_WINDOW)
+    packed = Random(1).randbytes(60_000)
+    sender.push(Lane.BULK, packed)
+    pieces = list(sender.pieces())
+    assert not pieces[0][0] & 0x08
+    assert [receiver.receive(piece) for piece in pieces][-1] == (Lane.BULK, packed)
+
+
+def test_there_is_room_below_a_limit_of_bytes_and_half_of_the_frames() -> None:
+    sender = Outgoing(SMALL)
+    assert sender.has_room(Lane.BULK, 1)
+    assert not sender.has_room(Lane.BULK, 0)
+    for _ in range(carrier.QUEUE_LIMIT // 2):
+        assert sender.has_room(Lane.BULK, 1 << 30)
+        sender.push(Lane.BULK, b"")
+    assert not sender.has_room(Lane.BULK, 1 << 30)
+    sender.drop_waiting(Lane.BULK)
+    assert sender.has_room(Lane.BULK, 1 << 30)
+    assert sender.frames == 0

@@ -1,7 +1,16 @@
 import pytest
 
 from peer.core.actions import AcceptAnswer, AcceptOffer, Action, CloseDirect, DialDirect
-from peer.core.dialing import CONNECT_TIMEOUT, MOVES, RETRY_AT_LAST, RETRY_DELAYS, Dialing, Signal, State
+from peer.core.dialing import (
+    CONNECT_TIMEOUT,
+    MOVES,
+    OFFER_EVERY,
+    RETRY_AT_LAST,
+    RETRY_DELAYS,
+    Dialing,
+    Signal,
+    State,
+)
 from peer.core.frames import Answer, Frame, NoDirect, Offer
 from peer.core.ids import Attempt
 
@@ -37,10 +46,10 @@ def test_the_table_is_what_the_drawing_says() -> None:
         (State.ANSWERING, Signal.ANSWER_MADE): State.OPENING,
         (State.OPENING, Signal.OPENED): State.OPEN,
     }
-    for state in running | {State.IDLE}:
+    expected[(State.IDLE, Signal.OFFERED)] = State.ANSWERING
+    for state in running:
         expected[(state, Signal.OFFERED)] = State.ANSWERING
         expected[(state, Signal.DECLINED)] = State.OFF
-    for state in running:
         expected[(state, Signal.BROKEN)] = State.IDLE
     assert expected == MOVES
 
@@ -77,7 +86,8 @@ def test_what_comes_at_the_wrong_moment_changes_nothing() -> None:
     dialer.dialing.answer_made("answer")
     assert not dialer.dialing.opened()
     dialer.dialing.broken("no", 100.0)
-    assert dialer.said == dialer.orders == []
+    assert dialer.said == []
+    assert dialer.orders == []
 
 
 def test_a_try_that_takes_too_long_is_given_up_and_repeated_ever_more_rarely() -> None:
@@ -107,10 +117,9 @@ def test_a_failure_told_by_the_other_side_is_a_failure() -> None:
     dialer = Side(dials=True)
     dialer.dialing.tick(100.0)
     dialer.dialing.declined(NoDirect(99, "another try"), 100.0)
-    assert dialer.dialing.state is State.OFFERING
+    assert dialer.dialing.next_deadline() == 100.0 + CONNECT_TIMEOUT
     dialer.dialing.declined(NoDirect(1, "no way"), 101.0)
     assert dialer.dialing.state is State.IDLE
-    assert dialer.dialing.reason == "no way"
     assert dialer.dialing.next_deadline() == 101.0 + RETRY_DELAYS[0]
 
 
@@ -171,3 +180,13 @@ def test_stopping_closes_what_is_open() -> None:
 def test_only_the_dialling_side_has_a_first_moment(wanted: bool) -> None:
     assert Side(dials=True, wanted=wanted).dialing.next_deadline() == (100.0 if wanted else None)
     assert Side(dials=False, wanted=wanted).dialing.next_deadline() is None
+
+
+def test_offers_that_come_too_soon_are_declined_for_now() -> None:
+    answerer = Side(dials=False)
+    answerer.dialing.offered(Offer(1, "first"), 100.0)
+    answerer.dialing.offered(Offer(2, "second"), 100.0 + OFFER_EVERY - 0.01)
+    assert answerer.said == [NoDirect(2, "offered again too soon")]
+    assert answerer.orders == [AcceptOffer(Attempt(1), "first", same_host=True)]
+    answerer.dialing.offered(Offer(3, "third"), 100.0 + OFFER_EVERY)
+    assert answerer.orders[-1] == AcceptOffer(Attempt(2), "third", same_host=True)

@@ -1,3 +1,5 @@
+from random import Random
+
 import pytest
 
 from peer.core.actions import Action, CloseDirect, CloseSeal, SendPiece, SendRelay
@@ -36,11 +38,7 @@ def sent(carrier: Carrier) -> list[object]:
 
 def noise(size: int) -> bytes:
     """Bytes that do not get smaller."""
-    state, out = 1, bytearray()
-    while len(out) < size:
-        state = state * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1
-        out += (state >> 16).to_bytes(6)[:6]
-    return bytes(out[:size])
+    return Random(1).randbytes(size)
 
 
 def carried(orders: list[Action]) -> int:

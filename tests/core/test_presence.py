@@ -1,7 +1,7 @@
 from peer.core.events import PresenceSet
 from peer.core.frames import PresenceFrame
 from peer.core.notices import PresenceChanged
-from peer.core.presence import COLORS, EXPIRES, RATE, REPEAT, Presence, color_of
+from peer.core.presence import COLORS, EXPIRES, PATH_BYTES, RATE, REPEAT, Presence, color_of
 from tests.core.world import member, peer
 
 
@@ -71,3 +71,18 @@ def test_a_peer_that_goes_is_told_of_once() -> None:
 
 def test_a_colour_is_the_same_on_every_screen() -> None:
     assert color_of(peer(3)) == color_of(peer(3)) in COLORS
+
+
+def test_a_long_path_is_told_by_its_end() -> None:
+    watched = Watched()
+    watched.presence.set(PresenceSet(path="日" * 1000), 100.0)
+    path = watched.presence.snapshot().path
+    assert path == "日" * (PATH_BYTES // 3)
+
+
+def test_life_without_news_is_life() -> None:
+    watched = Watched()
+    for second in range(0, 100, 10):
+        watched.presence.heard(member(), PresenceFrame(5, "#1", "a"), 100.0 + second)
+        watched.presence.tick(100.0 + second)
+    assert [told.here for told in watched.told] == [True]

@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -233,6 +234,7 @@ def test_a_second_store_is_refused_and_told_who_has_it(path: Path) -> None:
 
 CRASHING = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from peer.edge.store import Store
 store = Store.open(Path(sys.argv[1]))
@@ -351,4 +353,17 @@ def test_a_mistake_of_the_caller_does_not_poison_the_batch(path: Path) -> None:
         store.save_shadow(shadow("x", path="lone \udcff surrogate"))
     store.commit()
     assert store.updates(DOC) == [b"good"]
+    store.close()
+
+
+def test_a_shadow_knows_whether_a_save_here_brought_it_even_when_an_intent_was_confirmed(
+    tmp_path: Path,
+) -> None:
+    store = Store.open(tmp_path / "session.db")
+    saved = SaveShadow(DOC, "a.md", b"typed here", binary=False, intent=False)
+    intent = SaveShadow(DOC, "a.md", b"typed there", binary=False, intent=True)
+    for shadow in (saved, intent, replace(intent, intent=False)):
+        store.save_shadow(shadow)
+    store.commit()
+    assert [shadow.saved for shadow in store.shadows()] == [True, False]
     store.close()

@@ -1,7 +1,7 @@
 """Saves of editors that never reload, against others who go on writing: no token is lost or doubled.
 
-Where an editor also takes its own text back, both sides write between words: what remains of a word
-that was cut and cut again looks like anything.
+Tokens go between words, and between lines where an editor also takes its own text back: what remains
+of a word that was cut and cut again looks like anything, and no comparison of texts can tell.
 """
 
 import random
@@ -24,23 +24,21 @@ class World:
         self.disk = self.buffer = self.text
         self.mine: list[str] = []
         self.wanted: set[str] = set()
-        self.count = 0
+        self.typed: list[str] = []
         self.now = 0.0
         self.dirty = False
         self.saved = self.buffer
         self.takes_back = seed % 2 == 0
 
     def token(self, who: str) -> str:
-        self.count += 1
-        return f"<{who}{self.count}>" + self.random.choice(SEPARATORS[1:3] if self.takes_back else SEPARATORS)
+        name = f"<{who}{self.random.getrandbits(24):06x}>"
+        self.typed.append(name)
+        return name + self.random.choice(SEPARATORS[2:3] if self.takes_back else SEPARATORS)
 
     def place(self, text: str) -> int:
-        """A place that cuts no token, and no word either when text is taken back."""
-        at = self.random.choice([0, len(text), self.random.randrange(len(text) + 1)])
-        if self.takes_back:
-            return self.random.choice([0, len(text), *(n + 1 for n, c in enumerate(text) if c in " \n")])
-        opening, closing = text.rfind("<", 0, at), text.rfind(">", 0, at)
-        return text.index(">", at) + 1 if opening > closing else at
+        """Between two words, or between two lines when text is taken back."""
+        dividing = "\n" if self.takes_back else " \n"
+        return self.random.choice([0, len(text), *(n + 1 for n, c in enumerate(text) if c in dividing)])
 
     def others_write(self) -> None:
         token = self.token("b")
@@ -89,7 +87,7 @@ class World:
         self.random.choice(moves)()
 
 
-@pytest.mark.parametrize("seed", range(3000))
+@pytest.mark.parametrize("seed", range(250))
 def test_every_token_is_there_once_though_an_editor_does_not_reload(seed: int) -> None:
     print(f"seed {seed}")
     world = World(seed)
@@ -98,5 +96,4 @@ def test_every_token_is_there_once_though_an_editor_does_not_reload(seed: int) -
     world.save()
     for token in world.wanted:
         assert world.text.count(token) == 1, token
-    for number in range(1, world.count + 1):
-        assert sum(world.text.count(f"<{who}{number}>") for who in "ab") <= 1, number
+    assert all(world.text.count(token) <= 1 for token in world.typed)
