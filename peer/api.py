@@ -79,7 +79,8 @@ class Session:
         Two sides that make the same name at once get one text, not two.
 
         Raises:
-            UsageError: *name* cannot be a path inside a folder, or is a binary file.
+            UsageError: *name* cannot be a path inside a folder, or is a binary file; or there is none, and we
+                may only read this session.
         """
         return self._texts.open(name)
 

@@ -1,8 +1,8 @@
 """The protocol between peers, decided without any I/O.
 
 A peer enters a room and hears who is there (`greeting.py`).  With each of them it opens a sealed link,
-on which both prove that they hold the session's secret before either says who it is, and show certificates that
-lead to the session's owner (`certificates.py`).  The link begins on the relay and moves to a direct path
+on which both prove that they hold the session's secret before either says who it is, and show
+certificates that lead to the session's owner (`certificates.py`).  The link begins on the relay and moves to a direct path
 when one opens (`link.py`, `dialing.py`, `connections.py`); frames travel in pieces with bounded windows
 (`carrier.py`, `frames.py`).
 

@@ -46,6 +46,10 @@ EDITS_LIMIT: Final = 9 * 1024 * 1024
 """A paste of a whole 4 MiB text, twice over."""
 QUEUE_LIMIT: Final = 4096
 """Frames waiting in one lane; those who fill lanes look at `has_room` first, which keeps half in reserve."""
+DEFLATE_SAMPLE: Final = 16 * 1024
+"""Of a larger frame, so much is tried first: what does not shrink would only hold up the loop."""
+DEFLATE_WORTH: Final = 0.7
+"""The sample must shrink to this: below it, deflating is faster than sending the difference."""
 DEFLATE_FROM: Final = 512
 """Bulk frames below this gain nothing from deflate."""
 STREAM_TAIL: Final = b"\x00\x00\xff\xff"
@@ -231,11 +235,19 @@ class Outgoing:
                 self._stream = zlib.compressobj(6, zlib.DEFLATED, STREAM_WINDOW, STREAM_MEMORY)
             body = self._stream.compress(frame) + self._stream.flush(zlib.Z_SYNC_FLUSH)
             return body[: -len(STREAM_TAIL)], DEFLATED
-        if lane is Lane.BULK and len(frame) >= DEFLATE_FROM:
+        if lane is Lane.BULK and len(frame) >= DEFLATE_FROM and _is_worth_deflating(frame):
             small = zlib.compress(frame, 1, -15)
             if len(small) < len(frame):
                 return small, DEFLATED
         return frame, 0
+
+
+def _is_worth_deflating(frame: bytes) -> bool:
+    if len(frame) <= 2 * DEFLATE_SAMPLE:
+        return True
+    middle = len(frame) // 2
+    sample = frame[middle : middle + DEFLATE_SAMPLE]
+    return len(zlib.compress(sample, 1, -15)) <= DEFLATE_WORTH * len(sample)
 
 
 class Incoming:

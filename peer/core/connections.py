@@ -50,7 +50,6 @@ ConnectionEvent = (
     | AnswerMade
     | DirectOpened
     | DirectBroken
-    | DirectPieceArrived
 )
 
 
@@ -104,10 +103,16 @@ class Connections:
                 self._server(event, now)
             case Sealed() | SealBroken() | RelayPieceArrived():
                 self._relay(event, now)
-            case OfferMade() | AnswerMade() | DirectOpened() | DirectBroken() | DirectPieceArrived():
+            case OfferMade() | AnswerMade() | DirectOpened() | DirectBroken():
                 self._direct(event, now)
             case _:
                 assert_never(event)
+
+    def piece(self, event: DirectPieceArrived, now: float) -> None:
+        """Take one piece from a direct path; of a try that was given up, drop it."""
+        link = self.link_on(event.attempt)
+        if link is not None and link.direct is not None:
+            self._receive(link, link.direct, event.data, now)
 
     def _server(self, event: ServerEntered | ServerLost | MemberJoined | MemberLeft, now: float) -> None:
         match event:
@@ -213,17 +218,12 @@ class Connections:
         self._attempts += 1
         return Attempt(self._attempts)
 
-    def _direct(
-        self, event: OfferMade | AnswerMade | DirectOpened | DirectBroken | DirectPieceArrived, now: float
-    ) -> None:
+    def _direct(self, event: OfferMade | AnswerMade | DirectOpened | DirectBroken, now: float) -> None:
         found = self._dialed(event.attempt)
         if found is None:
             return  # of a try that was given up
         link, dialing = found
         match event:
-            case DirectPieceArrived():
-                if link.direct is not None:
-                    self._receive(link, link.direct, event.data, now)
             case OfferMade():
                 dialing.offer_made(event.sdp)
             case AnswerMade():

@@ -73,19 +73,30 @@ class Files:
     def start(self, shadows: Iterable[SaveShadow]) -> None:
         """Remember what the disk held when we stopped: for each file by age, a later intent last."""
         board = self._board
+        last: dict[DocId, SaveShadow] = {}
         for shadow in shadows:
+            last[shadow.doc] = shadow
             file = board.files.get(shadow.doc)
             if file is None:
                 file = board.add(FileState(shadow.doc, shadow.binary, seen=False))
-            if file.path != shadow.path:
-                board.settle_at(file, shadow.path)
-            board.know_inode(file, shadow.stamp_inode or file.inode)
             file.held_before.append(shadow.content)
             if shadow.saved:
                 file.saved_before.add(shadow.content)
-            file.digest = shadow.content if shadow.binary else digest_of(shadow.content)
-            file.raw = b"" if shadow.binary else shadow.content
+        # An order to write somewhere is given when the file that was there has left, even if the end
+        # of that was not heard of any more; so of two that claim a path, an intent is right.
+        for shadow in sorted(last.values(), key=lambda shadow: not shadow.intent):
+            self._place(board.files[shadow.doc], shadow)
         self._report_refused()
+
+    def _place(self, file: FileState, shadow: SaveShadow) -> None:
+        board = self._board
+        if board.at(shadow.path) is not None:
+            file.seen = True
+            return
+        board.settle_at(file, shadow.path)
+        board.know_inode(file, shadow.stamp_inode)
+        file.digest = shadow.content if shadow.binary else digest_of(shadow.content)
+        file.raw = b"" if shadow.binary else shadow.content
 
     # --- the doors ---------------------------------------------------------------------------------------
 

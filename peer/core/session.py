@@ -22,6 +22,7 @@ from peer.core.documents import Documents
 from peer.core.events import (
     BlobLoaded,
     DirectLossyArrived,
+    DirectPieceArrived,
     DocumentEdited,
     Event,
     FileEvent,
@@ -138,8 +139,16 @@ class Session:
     def handle_all(self, events: Iterable[Event], now: float) -> list[Action]:
         """Take several events that happened by *now*, and send what they lead to once."""
         self._now = now
-        by_disk = False
+        by_disk, only_edits = False, True
         for event in events:
+            # key strokes first: after a pause every line on their way is slow
+            if isinstance(event, DirectPieceArrived):
+                self._connections.piece(event, now)
+                continue
+            if isinstance(event, DocumentEdited):
+                self._touched.setdefault(event.doc, "")
+                continue
+            only_edits = False
             if isinstance(event, ConnectionEvent):
                 self._connections.handle(event, now)
             elif isinstance(event, FileEvent):
@@ -148,16 +157,14 @@ class Session:
                     self._actions += self._folder.handle(event, now)
             else:
                 self._own(event, now)
-        return self._settle(now, by_disk=by_disk)
+        return self._settle(now, by_disk=by_disk, only_edits=only_edits)
 
     def _own(
         self,
-        event: BlobLoaded | DirectLossyArrived | DocumentEdited | PresenceSet | LeaveRequested | Tick,
+        event: BlobLoaded | DirectLossyArrived | PresenceSet | LeaveRequested | Tick,
         now: float,
     ) -> None:
         match event:
-            case DocumentEdited():
-                self._touched.setdefault(event.doc, "")
             case PresenceSet():
                 self._presence.set(event, now)
             case BlobLoaded():
@@ -184,9 +191,10 @@ class Session:
         ]
         return min(moment for moment in moments if moment is not None)
 
-    def _settle(self, now: float, *, by_disk: bool) -> list[Action]:
-        """Let every part react to what the event changed, then send what may be sent."""
-        self._connections.tick(now)
+    def _settle(self, now: float, *, by_disk: bool, only_edits: bool) -> list[Action]:
+        """Let every part react to what the events changed, then send what may be sent."""
+        if not only_edits:
+            self._connections.tick(now)
         self._tell_folder(now)
         # what came from the disk is logged in the batch that saves the shadow
         self._sync.flush(now, at_once=by_disk or self._stopping)

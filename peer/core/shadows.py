@@ -26,15 +26,14 @@ stale save of another local editor, just as it would not be without this program
 whose version is older than everything remembered is taken against the oldest.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import nsmallest
-from itertools import accumulate
 from typing import Final
 
 from peer.core.ages import Ages, Run, Version
 from peer.core.edits import Edit
+from peer.core.readings import Reading, costs, count, letters, new_words, words_of
 from peer.core.textdiff import Hunk, diff, hunks
 
 __all__ = ["SEEN_SECONDS", "Shadows"]
@@ -68,12 +67,6 @@ STEP_LETTERS: Final = 3
 LINE_LETTERS: Final = 8
 """Shortest line of others, part of a longer step, that nobody types at the same place by chance."""
 
-WORD_LIMIT: Final = 64
-"""Letters that a word has beside a change to it, at most."""
-
-_LIGHT: Final = re.compile(r"[\s!-/:-@\[-`{-~]")
-_WORD: Final = re.compile(r"\w+")
-
 
 @dataclass(slots=True)
 class _Mark:
@@ -82,48 +75,6 @@ class _Mark:
     version: Version
     name: int
     """Hash of its text, to find equal ones fast."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """A save, taken as a change of one version."""
-
-    version: Version
-    hunks: list[Hunk]
-    lost: int
-    lost_letters: int
-    ruled_out: bool
-    """The save repeats what came after this version, so it does not come from it."""
-    odd: int
-    """Letters that it inserts though our own later text has those words, and that it keeps though
-    they are gone."""
-    size: int
-    protected: bool = False
-
-    def distance(self) -> tuple[bool, int, int]:
-        """Smaller is closer; among equals, what the save lacks is closer than what is new in it.
-
-        Text that is replaced counts more than once: without deletions, both would be left there.
-        """
-        replaced = sum(hunk.end - hunk.start for hunk in self.hunks if hunk.inserted)
-        return self.ruled_out, self.size + 2 * replaced, sum(len(hunk.inserted) for hunk in self.hunks)
-
-    def without_deletions(self) -> "_Reading":
-        """Only what it inserts."""
-        inserted = [Hunk(hunk.start, hunk.start, hunk.inserted) for hunk in self.hunks if hunk.inserted]
-        return replace(self, hunks=inserted)
-
-    def is_behind(self, other: "_Reading") -> bool:
-        """Whether *other* is a later save of the same stale editor, and no worse: it goes on from there."""
-        mine, theirs = self.version, other.version
-        later = mine.epoch == theirs.epoch and mine.saves != theirs.saves
-        chain = bool(mine.saves) and mine.saves & theirs.saves == mine.saves
-        return later and chain and other.rank()[:3] <= self.rank()[:3]
-
-    def rank(self) -> tuple[bool, int, int, int, bool, int, int, int]:
-        """Smaller is more likely what the person meant; see the rules in the module's docstring."""
-        age = (-self.version.epoch, -self.version.saves)
-        return (self.ruled_out, self.lost_letters, self.odd, self.lost, not self.hunks, self.size, *age)
 
 
 class Shadows:
@@ -246,17 +197,17 @@ class Shadows:
 
     # --- what a save means -------------------------------------------------------------------------
 
-    def _read(self, content: str, last: Version, now: float, *, late: bool) -> _Reading:
+    def _read(self, content: str, last: Version, now: float, *, late: bool) -> Reading:
         if content == self._ages.present():
-            return _Reading(self.mark(), [], lost=0, lost_letters=0, ruled_out=False, odd=0, size=0)
+            return Reading(self.mark(), [], lost=0, lost_letters=0, ruled_out=False, odd=0, size=0)
         newest = self._against(last, content)
         if not late and (not newest.lost or self._is_repeated(content, now)):
             return newest
         others = (self._against(version, content) for version in self._candidates(content))
         readings = [newest, *others]
         if late:
-            return min(readings, key=_Reading.distance).without_deletions()
-        best = min((r for r in readings if not any(map(r.is_behind, readings))), key=_Reading.rank)
+            return min(readings, key=Reading.distance).without_deletions()
+        best = min((r for r in readings if not any(map(r.is_behind, readings))), key=Reading.rank)
         return best if best.version == last else replace(best, protected=True)
 
     def _is_repeated(self, content: str, now: float) -> bool:
@@ -272,43 +223,55 @@ class Shadows:
         stale = [mark.version for mark in self._branches[-looks:]]
         return {*same, *stale, *self._likeliest(content, looks)}
 
-    def _likeliest(self, content: str, count: int) -> list[Version]:
+    def _likeliest(self, content: str, looks: int) -> list[Version]:
         """The versions that a save comes from most likely, by one comparison with all that ever was."""
-        costs = _costs(list(self._ages), content, self._epoch)
+        fits = costs(list(self._ages), content, self._epoch)
         likely = nsmallest(
-            count, self._marks, key=lambda mark: (costs[mark.version.epoch], -mark.version.epoch)
+            looks, self._marks, key=lambda mark: (fits[mark.version.epoch], -mark.version.epoch)
         )
         return [mark.version for mark in likely]
 
-    def _against(self, version: Version, content: str) -> _Reading:
-        changes = hunks(self._ages.text_of(version), content)
+    def _against(self, version: Version, content: str) -> Reading:
+        text = self._ages.text_of(version)
+        changes = hunks(text, content)
         met = self._ages.meet(changes, version)
-        return _Reading(
+        return Reading(
             version,
             changes,
             lost=len(met.lost),
-            lost_letters=_letters(met.lost),
-            ruled_out=any(map(self._is_repeat, met.hidden, changes)),
+            lost_letters=letters(met.lost),
+            ruled_out=self._repeats(met.hidden, changes, text, content),
             odd=met.ghosts + self._echoes(version, changes, content),
             size=sum(len(hunk.inserted) + hunk.end - hunk.start for hunk in changes),
         )
 
-    def _is_repeat(self, hidden: list[Run], change: Hunk) -> bool:
-        """Whether an insertion repeats text that came there later and was on disk."""
-        seen = [run for run in hidden if not run.foreign or run.born <= self._shown]
-        if not seen or not change.inserted:
-            return False
-        steps = [(run.text, STEP_LETTERS if run.foreign else 1) for run in seen]
+    def _repeats(self, hidden: list[list[Run]], changes: Sequence[Hunk], text: str, content: str) -> bool:
+        """Whether *content* has, where it differs from *text*, what came there later and was on disk."""
+        shift = 0
+        for runs, change in zip(hidden, changes, strict=True):
+            start, end = change.start + shift, change.start + shift + len(change.inserted)
+            shift += len(change.inserted) - (change.end - change.start)
+            for step in self._steps(runs) if change.inserted else ():
+                wide = len(step)
+                here = count(content[max(0, start - wide) : end + wide], step)
+                if here > count(text[max(0, change.start - wide) : change.end + wide], step):
+                    return True
+        return False
+
+    def _steps(self, runs: list[Run]) -> Iterator[str]:
+        """The pieces of hidden text that nobody types by chance just where others typed them."""
+        seen = [run for run in runs if not run.foreign or run.born <= self._shown]
         whole = "".join(run.text for run in seen)
+        steps = [(run.text, STEP_LETTERS if run.foreign else 1) for run in seen]
         steps.append((whole, STEP_LETTERS))
         steps.extend((line, LINE_LETTERS) for line in whole.split("\n"))
-        return any(_letters(text) >= least and _has(change.inserted, text) for text, least in steps)
+        return (text for text, least in steps if letters(text) >= least)
 
     def _echoes(self, version: Version, changes: Sequence[Hunk], content: str) -> int:
         living = (run for run in self._ages if run.lives)
         ours = "".join(" " if run.foreign or run.is_in(version) else run.text for run in living)
-        words = set(_WORD.findall(ours))
-        return sum(len(word) for word in _new_words(content, changes) if word in words)
+        words = words_of(ours)
+        return sum(len(word) for word in new_words(content, changes) if word in words)
 
     # --- bounds ------------------------------------------------------------------------------------
 
@@ -344,67 +307,3 @@ class Shadows:
             self.last = replace(self.last, epoch=floor)
         self._ages.forget(floor, self._used())
         self._gone = sum(len(run.text) for run in self._ages if not run.lives)
-
-
-def _costs(runs: list[Run], content: str, epochs: int) -> list[int]:
-    """For each epoch, how badly *content* fits the text as it was then.
-
-    Text of others that was there and is missing, and text that was not there and is found, cost a
-    thousand a letter; our own text that is missing costs one.
-    """
-    steps = [0] * (epochs + 2)
-    for run, kept in zip(runs, _kept(runs, content), strict=True):
-        missing = len(run.text) - kept
-        weight = missing * (1000 if run.foreign and run.lives else 1) - 1000 * kept
-        steps[min(run.born, epochs + 1)] += weight
-        steps[min(run.died, epochs + 1)] -= weight
-        steps[0] += 1000 * kept
-    return list(accumulate(steps))
-
-
-def _kept(runs: list[Run], content: str) -> Iterator[int]:
-    """How many letters of each run are found in *content*, in order."""
-    changes = hunks("".join(run.text for run in runs), content)
-    at = index = 0
-    for run in runs:
-        end = at + len(run.text)
-        gone = 0
-        while index < len(changes) and changes[index].start < end:
-            gone += max(0, min(changes[index].end, end) - max(changes[index].start, at))
-            if changes[index].end > end:
-                break
-            index += 1
-        yield len(run.text) - gone
-        at = end
-
-
-def _new_words(content: str, changes: Sequence[Hunk]) -> Iterator[str]:
-    """The words of *content*, whole, that the insertions of *changes* are in."""
-    shift = 0
-    for hunk in changes:
-        start, end = hunk.start + shift, hunk.start + shift + len(hunk.inserted)
-        shift += len(hunk.inserted) - (hunk.end - hunk.start)
-        if hunk.inserted:
-            around = max(0, start - WORD_LIMIT)
-            words = _WORD.finditer(content, around, end + WORD_LIMIT)
-            yield from (word[0] for word in words if word.end() > start and word.start() < end)
-
-
-def _letters(text: str) -> int:
-    """How much of a text counts: spaces and punctuation are alike in all texts."""
-    return len(text) - len(_LIGHT.findall(text))
-
-
-def _has(inserted: str, text: str) -> bool:
-    """Whether *text* is in *inserted*, and not as a part of longer words."""
-    at = inserted.find(text)
-    while at >= 0:
-        before, after = inserted[at - 1 : at], inserted[at + len(text) : at + len(text) + 1]
-        if not (_joins(before, text[0]) or _joins(text[-1], after)):
-            return True
-        at = inserted.find(text, at + 1)
-    return False
-
-
-def _joins(one: str, two: str) -> bool:
-    return one.isalnum() and two.isalnum()

@@ -272,7 +272,7 @@ def _widened(old: str, found: list[Hunk]) -> list[Hunk]:
             before = out.pop()
             inserted = before.inserted[: len(before.inserted) - (before.end - hunk.start)] + hunk.inserted
             hunk = Hunk(before.start, hunk.end, inserted)
-        if _is_mixed((hunk,)) and (_has_space(old[hunk.start : hunk.end]) or _has_space(hunk.inserted)):
+        if _is_mixed((hunk,)) and (_has_words(old[hunk.start : hunk.end]) or _has_words(hunk.inserted)):
             hunk = _whole_words(old, hunk, out[-1].end + 1 if out else 0)
         out.append(hunk)
     return out
@@ -287,8 +287,9 @@ def _whole_words(old: str, hunk: Hunk, first: int) -> Hunk:
     return Hunk(start, end, old[start : hunk.start] + hunk.inserted + old[hunk.end : end])
 
 
-def _has_space(text: str) -> bool:
-    return any(map(str.isspace, text))
+def _has_words(text: str) -> bool:
+    """Whether there are letters, and spaces between or beside them."""
+    return _LETTER.search(text) is not None and any(map(str.isspace, text))
 
 
 def _slid(old: str, hunk: Hunk, first: int, last: int) -> Hunk:

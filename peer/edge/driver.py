@@ -49,6 +49,8 @@ INBOX_LIMIT: Final = 200_000
 """Events; windows and queues at every source keep far below, so beyond is a fault of ours."""
 OVERDUE_SECONDS: Final = 0.001
 """Between turns for a deadline that has passed and stays: a fault in the core must not burn a processor."""
+REST_SECONDS: Final = 0.0005
+"""After so long without a turn, what is heard is taken at once; in a stream of pieces, turns take many."""
 HOLD_SECONDS: Final = 0.005
 """Between looks whether an application has ended its transaction."""
 HOLD_TOLD_SECONDS: Final = 2.0
@@ -122,6 +124,7 @@ class Driver:
         self._held_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._turned_at = 0.0
         self.in_turn = False
         self.finished = asyncio.Event()
         self.failure: BaseException | None = None
@@ -143,13 +146,24 @@ class Driver:
         self._inbox.append(event)
         self._ask_for_turn()
 
+    def hear(self, event: Event) -> None:
+        """Put one event in the inbox, and take it at once if the driver was at rest.
+
+        A data channel tells of a message before it acknowledges it: waiting for the next turn would put
+        that work, a third of the way of a key stroke, before ours (docs/decisions/0011).
+        """
+        at_rest = not (self.in_turn or self._turn_due or self._inbox)
+        self.feed(event)
+        if at_rest and self._turn_due and time.monotonic() - self._turned_at >= REST_SECONDS:
+            self._turn()
+
     def _ask_for_turn(self) -> None:
         if not self._turn_due:
             self._turn_due = True
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        if self.finished.is_set():
+        if self.finished.is_set() or not self._turn_due:
             return
         now = time.monotonic()
         if self._is_held():
@@ -169,6 +183,7 @@ class Driver:
             self.fail(error)
         finally:
             self.in_turn = False
+            self._turned_at = time.monotonic()
         if not self.finished.is_set():
             self._go_on()
 

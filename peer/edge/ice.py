@@ -108,7 +108,9 @@ def install() -> None:
 
 
 def _loopback_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-    addresses = ["127.0.0.1"] if use_ipv4 else []
+    if use_ipv4:
+        return ["127.0.0.1"]  # one is enough, and its packets are 20 bytes shorter than those of ::1
+    addresses: list[str] = []
     if use_ipv6:
         try:
             with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:

@@ -24,6 +24,7 @@ from peer.core.actions import AppendUpdate, SaveShadow
 from peer.core.bare import Bare
 from peer.core.documents import Documents
 from peer.core.events import (
+    DirectPieceArrived,
     DocumentEdited,
     Event,
     FileEvent,
@@ -124,7 +125,7 @@ class Node:
             self._load(plan.store)
         self.texts = Texts(self.documents, self._text_edited, read_only=plan.record.role == "viewer")
         self.session = Session(self._set_up(), self.documents, now, folder=self._make_folder())
-        self._paths = DirectPaths(self._feed)
+        self._paths = DirectPaths(self._path_event)
         self._seals = Seals(plan.identity, self._feed, self._relay)
         self.journal = None if plan.store is None else Journal(plan.store, self.documents, self._tell, now)
         self.driver = Driver(
@@ -296,6 +297,12 @@ class Node:
         self._ended()
 
     # --- wiring -------------------------------------------------------------------------------------------
+
+    def _path_event(self, event: Event) -> None:
+        if isinstance(event, DirectPieceArrived):
+            self.driver.hear(event)
+        else:
+            self.driver.feed(event)
 
     def _feed(self, event: Event) -> None:
         self.driver.feed(event)

@@ -94,6 +94,11 @@ def test_a_long_text_without_lines_that_occur_once_is_one_replacement() -> None:
     assert len(found) == 1
 
 
+def test_two_stretches_too_long_to_be_compared_become_one_replacement() -> None:
+    old, new = "a\nb\n" * 3000, "b\nc\n" * 3000
+    assert len(hunks(f"{old}once\n{old}", f"{new}once\n{new}")) == 1
+
+
 def test_a_long_line_is_compared_by_its_words() -> None:
     words = [f"word{number}" for number in range(2000)]
     line = " ".join(words)

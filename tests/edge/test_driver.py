@@ -169,7 +169,10 @@ async def test_what_is_ordered_in_one_batch_is_stored_before_anything_of_it_is_s
     assert not world.store._db.in_transaction
 
 
-async def test_a_disk_that_refuses_is_told_of_once_and_everything_goes_on(world: World) -> None:
+async def test_a_disk_that_refuses_is_told_of_once_and_everything_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "RETRY_EVERY", 0.0)
     world.fill_disk()
     for number in range(5):
         world.do(update(f"edit {number}", 100_000), OpenSeal(ADDRESS, initiator=True))
@@ -211,7 +214,9 @@ async def test_a_text_whose_log_has_a_gap_is_stored_whole(
     for number in range(4):
         document.edit([Edit(0, 0, f"{number}" * 60_000)])
         for made in document.take_local():
-            world.do(AppendUpdate(DOC, made, b"a" * 32), SaveShadow(DOC, f"{number}", b"", False, False))
+            world.do(
+                AppendUpdate(DOC, made, b"a" * 32), SaveShadow(DOC, f"{number}", b"s" * 100_000, False, False)
+            )
         await world.driver.caught_up()
     world.free_disk()
     world.do()

@@ -269,5 +269,5 @@ async def test_edits_made_by_an_application_outside_of_a_turn_are_fed_at_once(fo
     running = await Running(new(folder)).start()
     doc = next(doc for doc in running.node.documents.ids() if doc != INDEX)
     running.node.documents.open(doc).edit([Edit(0, 0, "api: ")])
-    await until(lambda: (folder / "a.md").read_text() == "api: one\n")
+    await until(lambda: (folder / "a.md").read_text() == "api: one\n", 2.0)
     await running.node.close()

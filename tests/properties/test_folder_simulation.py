@@ -106,8 +106,8 @@ class Upheaval(Play):
             side.disk.remove(path)
         self.world.run(self.world.random.random() * 0.3)
         for path, inode in files.items():
-            if path not in side.disk.files:
-                side.disk.put(path, inode.content, inode.mode)
+            free = path if path not in side.disk.files else f"back {self.world.random.getrandbits(20)}"
+            side.disk.put(free, inode.content, inode.mode)
 
 
 def token_of(content: bytes) -> str:
