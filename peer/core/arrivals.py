@@ -76,8 +76,7 @@ class Arrivals:
     def scanned(self, now: float) -> None:
         """The first scan is finished: share what was found."""
         for arrival in list(self._waiting.values()):
-            if arrival.path in self._waiting:
-                self._decide(arrival, now, at_once=True)
+            self._decide(arrival, now, at_once=True)
 
     def tick(self, now: float) -> None:
         """Look again at what is due."""
@@ -106,8 +105,6 @@ class Arrivals:
             self._intake.look(old)
 
     def _is_same(self, file: FileState, arrival: _Arrival) -> bool:
-        if file.digest is None or file.path is None:
-            return False
         if file.digest == arrival.digest:
             return arrival.stamp.inode == file.inode or len(arrival.content) >= SMALL
         if not file.inode or arrival.stamp.inode != file.inode:
@@ -153,6 +150,7 @@ class Arrivals:
             same = write_text(Text(board.document(file).text, entry.crlf)) == arrival.content
         if same:
             board.settle_at(file, arrival.path)
+            board.touch(file)
             self._intake.adopt(file, arrival.content, arrival.digest, arrival.stamp, now)
         return same
 

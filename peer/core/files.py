@@ -67,8 +67,8 @@ class Files:
         self._intake = Intake(self._board)
         self._outgoing = Outgoing(self._board)
         self._arrivals = Arrivals(self._board, self._intake)
-        self._sights = Sights(self._board, self._intake, self._outgoing, self._arrivals)
-        self._outcomes = Outcomes(self._board, self._intake, self._outgoing, self._sights)
+        self._sights = Sights(self._board, self._intake, self._arrivals)
+        self._outcomes = Outcomes(self._board, self._intake, self._sights)
 
     def start(self, shadows: Iterable[SaveShadow]) -> None:
         """Remember what the disk held when we stopped: for each file by age, a later intent last."""
@@ -102,24 +102,21 @@ class Files:
 
     def handle(self, event: FileEvent, now: float) -> list[Action]:
         """Take one event of the disk; return what is to be done, in order."""
-        touched: list[DocId] = []
         if isinstance(event, FileSeen):
             self._sights.seen(event.path, event.content, event.stamp, now)
         elif isinstance(event, FileMissing):
             self._sights.missing(event.path, now)
         elif isinstance(event, ScanFinished):
             self._scan_finished(now)
-            touched = list(self._board.files)
         else:
             self._outcomes.handle(event, now)
-        return self._finish(now, touched)
+        return self._finish(now)
 
     def documents_changed(self, changed: Mapping[DocId, str], now: float) -> list[Action]:
         """Documents were changed by the peers named, or by an application here (no name)."""
         for doc, name in changed.items():
             self._board.name(doc, name or API)
-        touched = [doc for doc in changed if doc in self._board.files]
-        return self._finish(now, touched, changed)
+        return self._finish(now, changed, changed)
 
     def missing_blobs(self) -> set[tuple[bytes, int]]:
         """Digests and sizes of the contents that files wait for."""
@@ -158,12 +155,13 @@ class Files:
     def _scan_finished(self, now: float) -> None:
         board = self._board
         board.starting = False
+        for doc in board.catalog.ids():
+            self._enter(doc)
         for file in list(board.files.values()):
+            board.touch(file)
             if not file.seen:
                 self._sights.missing(file.path or "", now)
         self._arrivals.scanned(now)
-        for doc in board.catalog.ids():
-            self._enter(doc)
 
     # --- what the session holds ----------------------------------------------------------------------------
 
@@ -173,24 +171,23 @@ class Files:
         """Bring the disk to what the session has, and hand over what is to be done."""
         board = self._board
         names = changed or {}
-        pending = dict.fromkeys(touched)
+        for doc in touched:
+            board.touched[doc] = None
         for _ in range(ROUNDS):
-            # first what the index says now: steering by an old one would remove files that are new
+            # First what the index says now: by an old one, files that are new would be removed.
             for doc in board.catalog.refresh(names):
                 self._enter(doc)
                 if INDEX in names:
                     board.name(doc, names[INDEX] or API)
-                pending[doc] = None
+                board.touched[doc] = None
             if board.freed:
                 board.freed = False
-                pending.update(board.blocked)
-            if not pending:
+                board.touched.update(board.blocked)
+            if not board.touched:
                 break
-            for doc in pending:
-                file = board.files.get(doc)
-                if file is not None:
-                    self._outgoing.steer(file, now)
-            pending = {}
+            pending, board.touched = board.touched, {}
+            for file in [board.files[doc] for doc in pending if doc in board.files]:
+                self._outgoing.steer(file, now)
         self._report_refused()
         self._drop_contents()
         return board.take_actions()

@@ -130,6 +130,7 @@ class Board:
         blobs: binary contents that wait to be written.
         missing: contents that files wait for, with their sizes.
         wake: when a file must be looked at again.
+        touched: files to be compared with the session in this turn.
         blocked: files that wait until another one leaves their path.
     """
 
@@ -143,6 +144,7 @@ class Board:
         self.missing: dict[DocId, tuple[bytes, int]] = {}
         self.wake: dict[DocId, float] = {}
         self.blocked: dict[DocId, None] = {}
+        self.touched: dict[DocId, None] = {}
         self.freed = False
         self._at: dict[str, FileState] = {}
         self._inodes: dict[int, DocId] = {}
@@ -171,10 +173,6 @@ class Board:
                 self._warned.clear()
             self._warned.add((code, path))
             self.emit(Tell(Warned(code, message, path)))
-
-    def unwarn(self, code: str, path: str) -> None:
-        """What was warned of is over; if it comes again, it is said again."""
-        self._warned.discard((code, path))
 
     # --- files and places ------------------------------------------------------------------------------
 
@@ -225,6 +223,10 @@ class Board:
         self.wake.pop(file.doc, None)
         self._inodes.pop(file.inode, None)
         self.blocked.pop(file.doc, None)
+
+    def touch(self, file: FileState) -> None:
+        """Something about this file changed: compare it with the session before the turn is over."""
+        self.touched[file.doc] = None
 
     def claim(self, file: FileState, path: str) -> None:
         """The file is being put at *path*."""

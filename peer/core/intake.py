@@ -36,7 +36,7 @@ class Intake:
         digest = digest_of(content)
         self._recall(file, digest, content, now)
         if digest == file.digest:
-            file.settling = None
+            file.settling, file.size = None, len(content)
             self._take_mode(file, stamp)
         elif self._is_to_be_believed(file, content, now):
             file.settling = None
@@ -190,8 +190,11 @@ class Intake:
         entry = board.catalog.entry(file.doc)
         blob = Blob(digest, len(content))
         board.emit(SaveBlob(digest, content))
-        if entry is not None and entry.blob is not None and entry.blob.digest != digest:
-            if entry.blob.digest != file.digest and file.digest is not None:
+        if entry is None or entry.blob is None:
+            # Deleted by somebody who knew another content: with this one it lives.
+            board.catalog.set_blob(file.doc, blob)
+        elif entry.blob.digest != digest:
+            if file.digest is not None and entry.blob.digest != file.digest:
                 keep_beside(board.catalog, entry, entry.blob)
             board.catalog.set_blob(file.doc, blob.after(entry.blob))
         file.known = digest

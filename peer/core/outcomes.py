@@ -14,7 +14,7 @@ from peer.core.events import (
 )
 from peer.core.filestate import Board, Deed, FileState, Late
 from peer.core.intake import Intake
-from peer.core.outgoing import PACE_SECONDS, Outgoing
+from peer.core.outgoing import PACE_SECONDS
 from peer.core.sights import Sights
 
 __all__ = ["Outcomes"]
@@ -32,10 +32,9 @@ Outcome = FileReplaced | DisplacedChanged | ReplaceRefused | FileRemoved | FileM
 class Outcomes:
     """Takes the disk's answers to orders."""
 
-    def __init__(self, board: Board, intake: Intake, outgoing: Outgoing, sights: Sights) -> None:
+    def __init__(self, board: Board, intake: Intake, sights: Sights) -> None:
         self._board = board
         self._intake = intake
-        self._outgoing = outgoing
         self._sights = sights
 
     def handle(self, event: Outcome, now: float) -> None:
@@ -50,7 +49,7 @@ class Outcomes:
             case FileRemoved():
                 self._removed(event)
             case FileMoved():
-                self._moved(event, now)
+                self._moved(event)
             case FileTrouble():
                 self._trouble(event, now)
             case _:
@@ -76,13 +75,13 @@ class Outcomes:
         board.tell(event.path, "created" if created else "edited", file.by)
         if event.displaced is not None and digest_of(event.displaced) != order.expected:
             self._slipped_in(file, event.displaced, now)
-        self._done(file, now)
+        self._done(file)
 
     def _displaced_changed(self, event: DisplacedChanged, now: float) -> None:
         file = self._board.at(event.path)
         if file is not None and digest_of(event.content) not in (file.displaced, file.digest):
             self._slipped_in(file, event.content, now)
-            self._outgoing.steer(file, now)
+            self._board.touch(file)
 
     def _slipped_in(self, file: FileState, content: bytes, now: float) -> None:
         """A save came just before our writing took its place: it is taken in all the same."""
@@ -111,7 +110,7 @@ class Outcomes:
             self._sights.missing(event.path, now)
         else:
             self._sights.seen(event.path, event.content, event.stamp, now)
-        self._done(file, now)
+        self._done(file)
 
     def _removed(self, event: FileRemoved) -> None:
         file = self._ordered(event.path, Deed.REMOVE)
@@ -119,13 +118,14 @@ class Outcomes:
             return
         board = self._board
         board.leave(file)
+        board.touch(file)
         file.order, file.digest, file.raw, file.executable = None, None, b"", None
         board.emit(ForgetShadow(file.doc))
         if board.catalog.entry(file.doc) is None:
             board.tell(event.path, "deleted", file.by)
             board.drop(file)
 
-    def _moved(self, event: FileMoved, now: float) -> None:
+    def _moved(self, event: FileMoved) -> None:
         file = self._ordered(event.old, Deed.MOVE)
         if file is None:
             return
@@ -137,7 +137,7 @@ class Outcomes:
             file, file.digest or b"" if file.binary else file.raw, intent=False, stamp=event.stamp
         )
         board.tell(event.new, "renamed", file.by, event.old)
-        self._done(file, now)
+        self._done(file)
 
     def _trouble(self, event: FileTrouble, now: float) -> None:
         board, file = self._board, self._board.at(event.path)
@@ -169,9 +169,9 @@ class Outcomes:
         file = self._board.at(path)
         return file if file is not None and file.order is not None and file.order.deed in deeds else None
 
-    def _done(self, file: FileState, now: float) -> None:
+    def _done(self, file: FileState) -> None:
         """An order is done: look at what was not looked at meanwhile, and go on."""
         if file.look_again:
             file.look_again = False
             self._intake.look(file)
-        self._outgoing.steer(file, now)
+        self._board.touch(file)

@@ -181,9 +181,10 @@ class Outgoing:
             board.save_shadow(file, order.digest if file.binary else order.raw, intent=True)
             mode = EXECUTABLE_MODE if order.executable else PLAIN_MODE
             board.emit(ReplaceFile(order.path, order.expected, order.raw, mode))
-        elif order.expected is None or file.path is None:
-            raise AssertionError("only a file that is on disk can be moved or removed")
-        elif order.deed is Deed.MOVE:
+            return
+        assert order.expected is not None, "only what is on disk can be moved or removed"
+        if order.deed is Deed.MOVE:
+            assert file.path is not None
             board.claim(file, order.path)
             board.emit(MoveFile(file.path, order.path, order.expected))
         else:

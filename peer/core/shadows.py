@@ -265,6 +265,8 @@ class Shadows:
         steps = [(run.text, STEP_LETTERS if run.foreign else 1) for run in seen]
         steps.append((whole, STEP_LETTERS))
         steps.extend((line, LINE_LETTERS) for line in whole.split("\n"))
+        own = (run.text for run in seen if not run.foreign)
+        steps.extend((line, STEP_LETTERS) for text in own for line in text.split("\n"))
         return (text for text, least in steps if letters(text) >= least)
 
     def _echoes(self, version: Version, changes: Sequence[Hunk], content: str) -> int:

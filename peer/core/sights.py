@@ -7,7 +7,6 @@ from peer.core.contents import BLOB_LIMIT
 from peer.core.events import Stamp
 from peer.core.filestate import Board, FileState
 from peer.core.intake import Intake
-from peer.core.outgoing import Outgoing
 
 __all__ = ["Sights"]
 
@@ -17,10 +16,9 @@ MEBIBYTE: Final = 1024 * 1024
 class Sights:
     """Hands what was seen to whom it concerns."""
 
-    def __init__(self, board: Board, intake: Intake, outgoing: Outgoing, arrivals: Arrivals) -> None:
+    def __init__(self, board: Board, intake: Intake, arrivals: Arrivals) -> None:
         self._board = board
         self._intake = intake
-        self._outgoing = outgoing
         self._arrivals = arrivals
 
     def seen(self, path: str, content: bytes | None, stamp: Stamp, now: float) -> None:
@@ -34,7 +32,7 @@ class Sights:
             self._arrivals.seen(path, content, stamp, now)
         else:
             self._intake.seen(file, content, stamp, now)
-            self._outgoing.steer(file, now)
+            self._board.touch(file)
 
     def missing(self, path: str, now: float) -> None:
         """There is no file."""
@@ -47,7 +45,7 @@ class Sights:
             self._intake.missing(file, now)
             if file.settling is not None and not self._board.starting:
                 self._arrivals.match(file, now)
-            self._outgoing.steer(file, now)
+            self._board.touch(file)
 
     def lost(self, path: str) -> None:
         """The disk would not show what is there."""

@@ -8,7 +8,7 @@ insertion that others made meanwhile would land between such crumbs.
 """
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -156,8 +156,10 @@ def _compare_words(old: str, new: str, a: int, b: int, c: int, d: int) -> Iterab
     whole = [_tight(old, new, a, b, c, d)]
     if (b - a) + (d - c) > WORDS_LIMIT or not _is_mixed(whole):
         return whole
-    by_words = _compare_parts(_WORDS, old, new, a, b, c, d)
-    if not _is_mixed(by_words) or (b - a) * (d - c) > CELLS_LIMIT:
+    if (b - a) * (d - c) > CELLS_LIMIT:
+        return _compare_parts(_WORDS, old, new, a, b, c, d)
+    by_words = _compare_weighed(old, new, a, b, c, d)
+    if not _is_mixed(by_words):
         return by_words
     by_letters = _compare_parts(_LETTERS, old, new, a, b, c, d)
     return by_letters if 4 * _deleted(by_letters) <= _deleted(by_words) else by_words
@@ -170,6 +172,46 @@ def _compare_parts(part: re.Pattern[str], old: str, new: str, a: int, b: int, c:
         _tight(old, new, a + old_at[i], a + old_at[j], c + new_at[k], c + new_at[m])
         for i, j, k, m in _changed(old_parts, new_parts)
     ]
+
+
+def _compare_weighed(old: str, new: str, a: int, b: int, c: int, d: int) -> list[Hunk]:
+    """Compare word by word, where a word counts as much as it has letters.
+
+    Otherwise five brackets and spaces of different words, found in the same order, would count for more
+    than the one word between them that stayed, and that word would be deleted and written again.
+    """
+    names: dict[str, int] = {}
+    old_words, new_words = _WORDS.findall(old, a, b), _WORDS.findall(new, c, d)
+    left, right = _spread(old_words, names), _spread(new_words, names)
+    starts, ends = set(_offsets(old_words)), _offsets(old_words)
+    found = []
+    i = k = 0
+    for step in Indel.opcodes(left, right):
+        if step.tag != "equal":
+            continue
+        # a word that was matched in part was not matched
+        first = step.src_start
+        while first < step.src_end and first not in starts:
+            first += 1
+        last = ends[bisect_right(ends, step.src_end) - 1]
+        if first >= last:
+            continue
+        m = step.dest_start + first - step.src_start
+        if i < first or k < m:
+            found.append(_tight(old, new, a + i, a + first, c + k, c + m))
+        i, k = last, m + last - first
+    if i < b - a or k < d - c:
+        found.append(_tight(old, new, a + i, b, c + k, d))
+    return found
+
+
+def _spread(words: Sequence[str], names: dict[str, int]) -> list[int]:
+    """A number for each letter, which is the same only for the same letter of the same word."""
+    numbers: list[int] = []
+    for word in words:
+        name = names.setdefault(word, len(names)) * (WORDS_LIMIT + 1)
+        numbers += range(name, name + len(word))
+    return numbers
 
 
 def _is_mixed(found: Sequence[Hunk]) -> bool:

@@ -3,24 +3,42 @@
 import random
 from collections.abc import Sequence
 from itertools import count
+from typing import TypeVar
 
 from peer.core.actions import Action, SaveShadow, Tell
 from peer.core.contents import digest_of
 from peer.core.documents import Documents
 from peer.core.edits import Edit
-from peer.core.events import FileEvent, FileMissing, FileReplaced, FileSeen, ReplaceRefused, ScanFinished, Stamp
+from peer.core.events import (
+    FileEvent,
+    FileMissing,
+    FileReplaced,
+    FileSeen,
+    ReplaceRefused,
+    ScanFinished,
+    Stamp,
+)
 from peer.core.files import Files
 from peer.core.ids import INDEX, DocId
 from peer.core.layout import Blob, Entry, key_of, read_layout
 from peer.core.notices import FileChanged, Notice, Warned
 
+Kind = TypeVar("Kind", bound=Action)
+
 
 class Desk:
     """One side, without a disk: the test is the disk."""
 
-    def __init__(self, *, read_only: bool = False, documents: Documents | None = None, scanned: bool = True) -> None:
-        clients = count(1)
-        self.documents = documents or Documents(lambda: next(clients))
+    def __init__(
+        self,
+        *,
+        read_only: bool = False,
+        documents: Documents | None = None,
+        scanned: bool = True,
+        first_client: int = 1,
+    ) -> None:
+        clients = count(first_client)
+        self.documents = Documents(lambda: next(clients)) if documents is None else documents
         self.documents.open(INDEX)
         self.files = Files(self.documents, "ann", random.Random(7), read_only=read_only)
         self.now = 0.0
@@ -82,7 +100,9 @@ class Desk:
         return doc
 
     def others_make_blob(self, path: str, content: bytes, number: int = 1) -> DocId:
-        return self.others_make(path, "", number, kind="blob", blob=str(Blob(digest_of(content), len(content))))
+        return self.others_make(
+            path, "", number, kind="blob", blob=str(Blob(digest_of(content), len(content)))
+        )
 
     def index(self, doc: DocId, field: str, value: str | bool | bytes) -> None:
         self.documents.open(INDEX).index.set(key_of(doc, field), value)
@@ -111,12 +131,12 @@ class Desk:
         return self
 
 
-def only[Kind](kind: type[Kind], actions: Sequence[Action]) -> Kind:
+def only(kind: type[Kind], actions: Sequence[Action]) -> Kind:
     (found,) = [action for action in actions if isinstance(action, kind)]
     return found
 
 
-def some[Kind](kind: type[Kind], actions: Sequence[Action]) -> list[Kind]:
+def some(kind: type[Kind], actions: Sequence[Action]) -> list[Kind]:
     return [action for action in actions if isinstance(action, kind)]
 
 
@@ -132,5 +152,7 @@ def warnings(actions: Sequence[Action]) -> list[str]:
     return [notice.code for notice in told(actions) if isinstance(notice, Warned)]
 
 
-def shadow(doc: DocId, path: str, content: bytes, *, binary: bool = False, intent: bool = False, inode: int = 0) -> SaveShadow:
+def shadow(
+    doc: DocId, path: str, content: bytes, *, binary: bool = False, intent: bool = False, inode: int = 0
+) -> SaveShadow:
     return SaveShadow(doc, path, content, binary, intent, inode)

@@ -303,7 +303,9 @@ class Side:
         holds = None if inode is None else digest_of(inode.content)
         if holds == expected:
             return None
-        return ReplaceRefused(path, inode and inode.content, inode and self._stamp(inode))
+        if inode is None:
+            return ReplaceRefused(path, None, None)
+        return ReplaceRefused(path, inode.content, self._stamp(inode))
 
     def _replace(self, action: ReplaceFile, run: int) -> FileEvent | None:
         refusal = self._refusal(action.path, action.expected)

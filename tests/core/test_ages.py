@@ -28,11 +28,13 @@ def test_many_edits_at_random_places_give_the_same_as_a_string() -> None:
     ages, versions = Ages(text, foreign=False), [text]
     for epoch in range(1, 4 * BLOCK):
         at = chance.randrange(len(text) + 1)
-        edit = Edit(at, chance.randrange(min(4, len(text) - at) + 1), chance.choice(["", "a", "é日"]))
+        edit = Edit(at, chance.randrange(min(4, len(text) - at) + 1), chance.choice(["", "a", "é日ab"]))
         ages.replace(edit, epoch)
         text = apply_edits(text, [edit])
         versions.append(text)
     assert ages.present() == text
+    ages.replace(Edit(10, len(text) - 20, ""), 4 * BLOCK)
+    assert ages.present() == text[:10] + text[-10:]
     for epoch in range(0, 4 * BLOCK, 37):
         assert ages.text_of(Version(epoch)) == versions[epoch]
 
@@ -93,11 +95,10 @@ def test_forgetting_keeps_the_versions_after_the_floor() -> None:
     count = len(ages)
     ages.forget(2, 2)
     assert [ages.text_of(Version(epoch)) for epoch in (2, 3, 4)] + [ages.text_of(Version(2, 2))] == before
+    present = ages.present()
     ages.forget(9, 0)
     assert len(ages) < count
-    assert (
-        ages.present() == before[2].replace("z", "zstale " if before[2].startswith("z") else "z", 1) or True
-    )
+    assert ages.present() == present
 
 
 def test_nothing_left_is_an_empty_text() -> None:

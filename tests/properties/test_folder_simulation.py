@@ -64,7 +64,9 @@ class Upheaval(Play):
 
     def act(self) -> None:
         side = self.world.random.choice(self.sides)
-        move = self.world.random.choice([self.create, self.create, self.rename, self.delete, self.storm, super().act])
+        move = self.world.random.choice(
+            [self.create, self.create, self.rename, self.delete, self.storm, super().act]
+        )
         if move == super().act:
             super().act()
         else:
@@ -80,7 +82,9 @@ class Upheaval(Play):
         content = self.unique(chance.random() < 0.3)
         path = chance.choice(["new.txt", "NEW.txt", "x/new.txt", "x", f"{chance.getrandbits(8)}.bin"])
         taken = set(side.disk.files)
-        if path in taken or any(other.startswith(path + "/") or path.startswith(other + "/") for other in taken):
+        if path in taken or any(
+            other.startswith(path + "/") or path.startswith(other + "/") for other in taken
+        ):
             return
         self.created[path] = content
         side.disk.put(path, content, chance.choice([0o644, 0o755]))
