@@ -155,15 +155,18 @@ class Intake:
             board.catalog.set_crlf(file.doc, text.crlf)
         return True
 
-    def take_displaced(self, file: FileState, content: bytes, now: float) -> None:
-        """Take in a save that our last writing displaced; an empty one says nothing."""
+    def take_displaced(self, file: FileState, content: bytes, now: float, *, newest: bool = False) -> None:
+        """Take in a save that our last writing displaced; an empty one says nothing.
+
+        Unless it is known to be the *newest*, what it lacks is not believed soon after another save.
+        """
         file.late = None
         raw = read_text(content)
         if raw is None:
             self.keep_content(file, content)
         elif raw and file.shadows is not None:
             standing = file.shadows.last
-            late = now - file.taken_at < LATE_SECONDS
+            late = not newest and now - file.taken_at < LATE_SECONDS
             if self.take_text(file, raw, now, file.displaced_from, late=late):
                 self._board.tell(file.path or "", "edited", DISK)
                 # Its editor goes on from it, perhaps after we were started again.

@@ -74,16 +74,17 @@ class Outcomes:
         board.save_shadow(file, order.digest if file.binary else order.raw, intent=False, stamp=event.stamp)
         board.tell(event.path, "created" if created else "edited", file.by)
         if event.displaced is not None and digest_of(event.displaced) != order.expected:
-            self._slipped_in(file, event.displaced, now)
+            # what was reported before this was on disk before it: nothing newer was taken in yet
+            self._slipped_in(file, event.displaced, now, newest=True)
         self._done(file)
 
     def _displaced_changed(self, event: DisplacedChanged, now: float) -> None:
         file = self._board.at(event.path)
         if file is not None and digest_of(event.content) not in (file.displaced, file.digest):
-            self._slipped_in(file, event.content, now)
+            self._slipped_in(file, event.content, now, newest=False)
             self._board.touch(file)
 
-    def _slipped_in(self, file: FileState, content: bytes, now: float) -> None:
+    def _slipped_in(self, file: FileState, content: bytes, now: float, *, newest: bool) -> None:
         """A save came just before our writing took its place: it is taken in all the same."""
         file.displaced = digest_of(content)
         if self._board.read_only or file.binary:
@@ -93,7 +94,7 @@ class Outcomes:
             file.late = Late(content, now + LATE_SECONDS)
             self._board.wake_at(file, file.late.due)
         else:
-            self._intake.take_displaced(file, content, now)
+            self._intake.take_displaced(file, content, now, newest=newest)
 
     def _refused(self, event: ReplaceRefused, now: float) -> None:
         file = self._ordered(event.path, *Deed)

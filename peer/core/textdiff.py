@@ -8,7 +8,7 @@ insertion that others made meanwhile would land between such crumbs.
 """
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -180,38 +180,15 @@ def _compare_weighed(old: str, new: str, a: int, b: int, c: int, d: int) -> list
     Otherwise five brackets and spaces of different words, found in the same order, would count for more
     than the one word between them that stayed, and that word would be deleted and written again.
     """
-    names: dict[str, int] = {}
-    old_words, new_words = _WORDS.findall(old, a, b), _WORDS.findall(new, c, d)
-    left, right = _spread(old_words, names), _spread(new_words, names)
-    starts, ends = set(_offsets(old_words)), _offsets(old_words)
-    found = []
-    i = k = 0
-    for step in Indel.opcodes(left, right):
-        if step.tag != "equal":
-            continue
-        # a word that was matched in part was not matched
-        first = step.src_start
-        while first < step.src_end and first not in starts:
-            first += 1
-        last = ends[bisect_right(ends, step.src_end) - 1]
-        if first >= last:
-            continue
-        m = step.dest_start + first - step.src_start
-        if i < first or k < m:
-            found.append(_tight(old, new, a + i, a + first, c + k, c + m))
-        i, k = last, m + last - first
-    if i < b - a or k < d - c:
-        found.append(_tight(old, new, a + i, b, c + k, d))
-    return found
+    names: dict[tuple[str, int], int] = {}
+    left = _spread(_WORDS.findall(old, a, b), names)
+    right = _spread(_WORDS.findall(new, c, d), names)
+    return [_tight(old, new, a + i, a + j, c + k, c + m) for i, j, k, m in _exactly(left, right, 0, 0)]
 
 
-def _spread(words: Sequence[str], names: dict[str, int]) -> list[int]:
-    """A number for each letter, which is the same only for the same letter of the same word."""
-    numbers: list[int] = []
-    for word in words:
-        name = names.setdefault(word, len(names)) * (WORDS_LIMIT + 1)
-        numbers += range(name, name + len(word))
-    return numbers
+def _spread(words: Sequence[str], names: dict[tuple[str, int], int]) -> list[int]:
+    """A number for each letter, the same only for the same letter of the same word."""
+    return [names.setdefault((word, at), len(names)) for word in words for at in range(len(word))]
 
 
 def _is_mixed(found: Sequence[Hunk]) -> bool:

@@ -4,9 +4,11 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from peer.core.actions import (
     Action,
+    FileAction,
     ForgetShadow,
     MoveFile,
     ReadFile,
@@ -142,9 +144,9 @@ class Side:
         self.store = Store()
         self.peers: list[Side] = []
         self.notices: list[Notice] = []
-        self.actions: list[Action] = []
         self.run_number = 0
         self.leftovers: list[tuple[str, Inode]] = []
+        self._displaced: dict[Inode, bytes] = {}
         self.start()
 
     # --- life --------------------------------------------------------------------------------------
@@ -187,7 +189,7 @@ class Side:
     def _meet(self, peer: "Side") -> None:
         for document in list(self.documents) if self.alive else ():
             update = document.full_state()
-            self.world.soon(lambda doc=document.id, update=update: peer.receive(self, doc, update), 0.2)  # type: ignore[misc]
+            self.world.soon(partial(peer.receive, self, document.id, update), 0.2)
 
     # --- events and actions ----------------------------------------------------------------------------
 
@@ -208,24 +210,26 @@ class Side:
         """One batch: everything for the store first, then the disk and the peers."""
         for doc in list(self.documents.changed):
             self.documents.changed.discard(doc)
-            for update in self.documents.open(doc).take_local():
-                self.store.updates.append((doc, update))
-                for peer in self.peers:
-                    self.world.soon(lambda p=peer, d=doc, u=update: self._send(p, d, u), 0.03)  # type: ignore[misc]
+            self._publish(doc)
         for action in actions:
             self._store(action)
         run = self.run_number
         for action in actions:
             if isinstance(action, ReadFile | ReplaceFile | RemoveFile | MoveFile):
-                self.world.soon(lambda action=action: self._carry_out(action, run))  # type: ignore[misc]
+                self.world.soon(partial(self._carry_out, action, run))
         for digest, _ in sorted(self.files.missing_blobs()):
-            self.world.soon(lambda digest=digest: self._fetch(digest), 0.1)  # type: ignore[misc]
-        self.actions += actions
+            self.world.soon(partial(self._fetch, digest), 0.1)
         deadline = self.files.next_deadline()
         if deadline is not None:
-            self.world.later(max(0.0, deadline - self.world.now), lambda: self._tick(run))
+            self.world.later(max(0.0, deadline - self.world.now), partial(self._tick, run))
 
-    def _send(self, peer: "Side", doc: DocId, update: bytes) -> None:
+    def _publish(self, doc: DocId) -> None:
+        for update in self.documents.open(doc).take_local():
+            self.store.updates.append((doc, update))
+            for peer in self.peers:
+                self.world.soon(partial(self._send, peer, doc), 0.03)
+
+    def _send(self, peer: "Side", doc: DocId) -> None:
         # CRDT updates of one document must not overtake each other: send all that is known.
         if doc in self.documents.ids():
             peer.receive(self, doc, self.documents.open(doc).full_state())
@@ -269,31 +273,33 @@ class Side:
     def _stamp(self, inode: Inode) -> Stamp:
         return Stamp(inode.number, int(self.world.now * 1e9), len(inode.content), inode.mode)
 
-    def _carry_out(self, action: Action, run: int) -> None:
-        if run != self.run_number:
-            if self.world.random.random() < 0.5:
-                return  # the crash came first
-        event: FileEvent | None = None
-        if isinstance(action, ReadFile):
-            if run == self.run_number:
-                self._report(action.path)
-        elif isinstance(action, ReplaceFile):
-            event = self._replace(action, run)
-        elif isinstance(action, RemoveFile):
-            event = self._refusal(action.path, action.expected)
-            if event is None:
-                self.disk.remove(action.path)
-                event = FileRemoved(action.path)
-        elif isinstance(action, MoveFile):
-            event = self._refusal(action.old, action.expected)
-            if event is None and action.new in self.disk.files:
-                inode = self.disk.files[action.new]
-                event = ReplaceRefused(action.new, inode.content, self._stamp(inode))
-            if event is None:
-                self.disk.rename(action.old, action.new)
-                event = FileMoved(action.old, action.new, self._stamp(self.disk.files[action.new]))
+    def _carry_out(self, action: FileAction, run: int) -> None:
+        if run != self.run_number and (isinstance(action, ReadFile) or self.world.random.random() < 0.5):
+            return  # the crash came first
+        event = self._outcome(action, run)
         if event is not None and run == self.run_number:
             self._answer(event, run)
+
+    def _outcome(self, action: FileAction, run: int) -> FileEvent | None:
+        if isinstance(action, ReadFile):
+            self._report(action.path)
+            return None
+        if isinstance(action, ReplaceFile):
+            return self._replace(action, run)
+        if isinstance(action, MoveFile):
+            return self._move(action)
+        refusal = self._refusal(action.path, action.expected)
+        if refusal is not None:
+            return refusal
+        self.disk.remove(action.path)
+        return FileRemoved(action.path)
+
+    def _move(self, action: MoveFile) -> FileEvent:
+        refusal = self._refusal(action.old, action.expected) or self._refusal(action.new, None)
+        if refusal is not None:
+            return refusal
+        self.disk.rename(action.old, action.new)
+        return FileMoved(action.old, action.new, self._stamp(self.disk.files[action.new]))
 
     def _answer(self, event: FileEvent, run: int) -> None:
         self.world.soon(lambda: self.event(event) if run == self.run_number else None)
@@ -327,17 +333,14 @@ class Side:
             if displaced is not None:
                 for wait in (0.25, 1.5):
                     self.world.later(wait, lambda: self._look_displaced(action.path, displaced, run))
-                displaced_seen[displaced] = displaced.content
+                self._displaced[displaced] = displaced.content
             if displaced is not None:
                 self.leftovers.append((action.path, displaced))
             held = displaced.content if displaced is not None else None
             self._answer(FileReplaced(action.path, self._stamp(new), held), run)
 
-        displaced_seen = self._displaced
         self.world.soon(exchange, 0.002)
         return None
-
-    _displaced: dict[Inode, bytes] = {}
 
     def _look_displaced(self, path: str, inode: Inode, run: int) -> None:
         if inode.content != self._displaced.get(inode):

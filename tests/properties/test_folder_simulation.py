@@ -1,4 +1,4 @@
-"""Two folders, each with an editor that behaves as editors do, crashes and delays: no token is lost or doubled."""
+"""Two folders whose editors behave as editors do, with crashes and delays: no token is lost or doubled."""
 
 import os
 
