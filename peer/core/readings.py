@@ -30,6 +30,7 @@ class Reading:
         odd: letters that it inserts though our own later text has those words, and that it keeps though
             they are gone.
         size: letters that it deletes and inserts.
+        outdated: the last save on this side is not in this version, so its editor would have to be another.
         protected: chosen because a nearer version would have lost text of others.
     """
 
@@ -40,6 +41,7 @@ class Reading:
     ruled_out: bool
     odd: int
     size: int
+    outdated: bool = False
     protected: bool = False
 
     def distance(self) -> tuple[bool, int, int]:
@@ -62,10 +64,11 @@ class Reading:
         chain = bool(mine.saves) and mine.saves & theirs.saves == mine.saves
         return later and chain and other.rank()[:3] <= self.rank()[:3]
 
-    def rank(self) -> tuple[bool, int, int, int, bool, int, int, int]:
+    def rank(self) -> tuple[bool, int, int, bool, int, bool, int, int, int]:
         """Smaller is more likely what the person meant; see the rules in the module's docstring."""
         age = (-self.version.epoch, -self.version.saves)
-        return (self.ruled_out, self.lost_letters, self.odd, self.lost, not self.hunks, self.size, *age)
+        likely = (self.ruled_out, self.lost_letters, self.odd, self.outdated)
+        return (*likely, self.lost, not self.hunks, self.size, *age)
 
 
 def costs(runs: list[Run], content: str, epochs: int) -> list[int]:

@@ -10,7 +10,8 @@ Which version a save descends from:
 
 1.  The last one on disk, if against it the save deletes nothing that others wrote.
 2.  Else the version against which it deletes the fewest letters of others.  Among equals the one
-    that makes the least of its letters vanish or appear twice, then one that it changes at all,
+    that makes the least of its letters vanish or appear twice, then one that holds the last save,
+    then the one that loses the fewest signs and spaces of others, then one that it changes at all,
     then the one with the smallest change, then the latest.
 3.  A version is out of the question when the save holds, at the same place, text that came only
     later and was on disk: whoever sends that text has seen it.  So a person who typed or got
@@ -95,6 +96,8 @@ class Shadows:
         self._runs_limit = RUNS_LIMIT
         self._protected: Version | None = None
         self._since: float | None = None
+        self._own_since = 0
+        self._own_save = 0
         self.last = self.mark()
 
     @classmethod
@@ -181,6 +184,8 @@ class Shadows:
         self._gone += sum(edit.deleted for edit in edits)
         self._changed = self._changed or bool(edits)
         self._since = None
+        if not late:
+            self._own_since, self._own_save = self._epoch, save
         if plain:
             self._protected = None
             self.last = self.mark()
@@ -242,8 +247,13 @@ class Shadows:
             lost_letters=letters(met.lost),
             ruled_out=self._repeats(met.hidden, changes, text, content),
             odd=met.ghosts + self._echoes(version, changes, content),
+            outdated=self._is_outdated(version),
             size=sum(len(hunk.inserted) + hunk.end - hunk.start for hunk in changes),
         )
+
+    def _is_outdated(self, version: Version) -> bool:
+        """Whether the last save is not in that version: its editor goes on from what it saved itself."""
+        return version.epoch < self._own_since and not version.saves & self._own_save
 
     def _repeats(self, hidden: list[list[Run]], changes: Sequence[Hunk], text: str, content: str) -> bool:
         """Whether *content* has, where it differs from *text*, what came there later and was on disk."""
