@@ -3,9 +3,8 @@
     python -m bench.signaling [--json] [--seconds 3] [--connections 1000]
 
 Frames per CPU second of the server process are compared, not frames per second of the wall: that
-stays true when other programs use the machine. The load comes in prepared batches over plain
-sockets, so that the generator is not what is measured. Latency is that of one innocent room while
-other clients never read, send garbage, or flood.
+stays true when others use the machine. The load comes in prepared batches over plain sockets. Latency
+is that of one innocent room while other clients never read, send garbage, or flood.
 """
 
 import argparse
@@ -26,6 +25,8 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from signaling import messages as wire
+
+__all__ = ["main", "measure"]
 
 BATCH: Final = 32
 """Frames per write and per answer: what a busy client sends in one turn of its loop."""

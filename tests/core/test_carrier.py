@@ -1,3 +1,4 @@
+import random
 import zlib
 from random import Random
 
@@ -210,3 +211,13 @@ def test_there_is_room_below_a_limit_of_bytes_and_half_of_the_frames() -> None:
     sender.drop_waiting(Lane.BULK)
     assert sender.has_room(Lane.BULK, 1 << 30)
     assert sender.frames == 0
+
+
+@pytest.mark.parametrize("size", [1_000, 200_000])
+def test_what_does_not_shrink_is_sent_as_it_is(size: int) -> None:
+    noise = random.Random(size).randbytes(size)
+    sender, receiver = Outgoing(DIRECT_WINDOW), Incoming(DIRECT_WINDOW)
+    sender.push(Lane.BULK, noise)
+    pieces = list(sender.pieces())
+    assert sum(map(len, pieces)) == size + len(pieces)
+    assert [whole for piece in pieces if (whole := receiver.receive(piece))] == [(Lane.BULK, noise)]

@@ -3,6 +3,7 @@
 import os
 import random
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,10 @@ def test_fifty_kills_at_any_moment_lose_and_double_nothing(town: Town) -> None:
     until(files[1].exists, 10 * town.patience, "the first file")
     editors: list[Editor] = []
     for moment in range(MOMENTS):
-        new = [Editor(f"{name}{moment}x", folders[name] / "plan.md", 5, dice.random()) for name in folders]
+        new = [
+            Editor(f"{name}{moment}x", folders[name] / "plan.md", 5, dice.randrange(10**6))
+            for name in folders
+        ]
         editors += new
         for editor in new:
             editor.start()
@@ -120,7 +124,9 @@ def test_offline_edits_on_both_sides_merge_when_they_meet_again(town: Town) -> N
     again(town, "ben", ben)
     merged = "zero\none\ntwo\nthree\nfour 日\n"
     for folder in (anna, ben):
-        until(
-            lambda folder=folder: (folder / "list.md").read_text() == merged, 20 * town.patience, "the merge"
-        )
+        until(partial(_holds, folder / "list.md", merged), 20 * town.patience, "the merge")
         until((folder / "made offline.md").exists, 10 * town.patience, "the new file")
+
+
+def _holds(file: Path, text: str) -> bool:
+    return file.read_text() == text

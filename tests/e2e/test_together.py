@@ -27,7 +27,7 @@ def meet(town: Town, people: list[str], policy: str) -> list[Path]:
     for program in programs:
         program.wait_for("peer.path", 20 * town.patience, path=PATHS[policy])
     for folder in folders:
-        until(lambda folder=folder: (folder / "plan.md").exists(), 10 * town.patience, "the first file")
+        until((folder / "plan.md").exists, 10 * town.patience, "the first file")
     return folders
 
 

@@ -131,7 +131,7 @@ async def test_a_server_that_is_not_there_is_named_once() -> None:
         async with guest(f"127.0.0.1:{port}") as ana:
             lost = await ana.next(ServerLost)
             assert lost.reason.startswith(f"the server 127.0.0.1:{port}: no connection: ")
-            while ana.client._failures < 3:  # noqa: ASYNC110 - it tells nobody about later failures
+            while ana.client._failures < 3:
                 await asyncio.sleep(0.01)
             assert ana.told.empty()
 

@@ -77,7 +77,7 @@ async def connect(
 
 async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not true():  # noqa: ASYNC110 - nobody tells us about the library's own state
+        while not true():
             await asyncio.sleep(0)
 
 
