@@ -51,6 +51,7 @@ _IDEOGRAPHS: Final = "\u2e80-\u9fff\ua000-\ua4cf\uac00-\ud7af\uf900-\ufaff\U0002
 _CLUSTER: Final = f"(?:\r\n|[\U0001f1e6-\U0001f1ff]{{2}}|.(?:[{_EXTEND}]|(?<=\u200d).)*)"
 _WORDS: Final = re.compile(f"(?:[^\\W{_IDEOGRAPHS}]|(?<=\\w)[{_EXTEND}])+|{_CLUSTER}", re.DOTALL)
 _LETTER: Final = re.compile(r"\w")
+_DIGIT: Final = re.compile(r"\d")
 _LETTERS: Final = re.compile(_CLUSTER, re.DOTALL)
 _JOINED: Final = re.compile(f"[{_EXTEND}]")
 
@@ -162,7 +163,8 @@ def _compare_words(old: str, new: str, a: int, b: int, c: int, d: int) -> Iterab
     if not _is_mixed(by_words):
         return by_words
     by_letters = _compare_parts(_LETTERS, old, new, a, b, c, d)
-    return by_letters if 4 * _deleted(by_letters) <= _deleted(by_words) else by_words
+    fine = 4 * _deleted(by_letters) <= _deleted(by_words) and not _renumbers(old, by_letters)
+    return by_letters if fine else by_words
 
 
 def _compare_parts(part: re.Pattern[str], old: str, new: str, a: int, b: int, c: int, d: int) -> list[Hunk]:
@@ -209,7 +211,14 @@ def _tight(old: str, new: str, a: int, b: int, c: int, d: int) -> Hunk:
         back -= 1
     if front + back < min(len(gone), len(come)) and 2 * (front + back) < max(len(gone), len(come)):
         return Hunk(a, b, come)
-    return Hunk(a + front, b - back, come[front : len(come) - back])
+    tight = Hunk(a + front, b - back, come[front : len(come) - back])
+    return Hunk(a, b, come) if _renumbers(old, (tight,)) else tight
+
+
+def _renumbers(old: str, found: Sequence[Hunk]) -> bool:
+    """Whether digits took the place of something: item 12 and item 13 are two items, not one renamed."""
+    changed = "".join(old[hunk.start : hunk.end] + hunk.inserted for hunk in found)
+    return _is_mixed(found) and _DIGIT.search(changed) is not None
 
 
 def _changed(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int, int, int]]:

@@ -103,11 +103,11 @@ class Editor(threading.Thread):
 
     def run(self) -> None:
         """Make all edits, one after another."""
-        for number in range(self._edits):
-            self._edit(number)
+        for _ in range(self._edits):
+            self._edit()
             time.sleep(self._random.uniform(0, self._pause))
 
-    def _edit(self, number: int) -> None:
+    def _edit(self) -> None:
         text = self.file.read_bytes().decode()
         mine = [token for token in tokens_in(text) if token in self.typed]
         happens = self._random.random()
@@ -116,11 +116,21 @@ class Editor(threading.Thread):
             text = text.replace(f"{ENDS[0]}{token}{ENDS[1]}", "")
             self.deleted.add(token)
         else:
-            token = f"{self.name}{number}{self._random.choice(['', 'é', '日本語', '😀'])}"
+            # words that differ as words do: of near-equal ones no comparison can tell which stayed
+            word = "".join(self._random.choices("abcdefghijklmnopqrstuvwxyz", k=8))
+            token = f"{word}{self._random.choice(['', 'é', '日本語', '😀'])}"
             at = len(text) if happens < 0.5 else self._border(text)
             text = text[:at] + f"{ENDS[0]}{token}{ENDS[1]}" + self._random.choice(["", "\n"]) + text[at:]
             self.typed.add(token)
         self._save(text.encode())
+
+    def delete_again(self) -> None:
+        """Take out, in one save, whatever this editor had deleted and sees again."""
+        text = shown = self.file.read_bytes().decode()
+        for token in self.deleted:
+            text = text.replace(f"{ENDS[0]}{token}{ENDS[1]}", "")
+        if text != shown:
+            self._save(text.encode())
 
     def _border(self, text: str) -> int:
         """A place that is not inside a token."""
