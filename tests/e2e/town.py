@@ -92,7 +92,7 @@ class Editor(threading.Thread):
         deleted: those that were removed again, each by who typed it.
     """
 
-    def __init__(self, name: str, file: Path, edits: int, seed: int, pause: float = 0.1) -> None:
+    def __init__(self, name: str, file: Path, edits: int, seed: int, pause: float = 0.2) -> None:
         super().__init__(name=name)
         self.file = file
         self.typed: set[str] = set()
