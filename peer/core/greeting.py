@@ -10,7 +10,7 @@ then is it told who we are.  Nothing it says is believed before its certificate 
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from peer.core.actions import Action, CloseSeal, OpenSeal, Tell
@@ -67,7 +67,7 @@ class Setup:
     role: str
     name: str
     client: int
-    link_key: bytes
+    link_key: bytes = field(repr=False)  # must not reach a log by way of a format string
     host: bytes
     version: str
     policy: str
