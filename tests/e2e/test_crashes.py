@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from demo.programs import Program
-from tests.e2e.town import Editor, Town, tokens_in, until
+from tests.e2e.town import Editor, Town, expect_every_token_once, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -46,38 +46,13 @@ def test_fifty_kills_at_any_moment_lose_and_double_nothing(town: Town) -> None:
         programs[victim] = again(town, victim, folders[victim])
         for editor in new:
             editor.join()
-        expect_all(town, files, editors, f"after kill {moment} of {victim}")
+        expect_every_token_once(town, files, editors, f"after kill {moment} of {victim}")
 
 
 def again(town: Town, name: str, folder: Path) -> Program:
     """Start the same side again, without a link."""
     command = "share" if name == "anna" else "join"
     return town.start(name, command, str(folder), "--name", name)
-
-
-def expect_all(town: Town, files: list[Path], editors: list[Editor], when: str) -> None:
-    """All files become equal and hold every token exactly once.
-
-    A deletion that a kill or another save crossed may be undone, which its person can see and repeat; so a
-    deleted token may be there, but no token may be missing, there twice, or from nowhere.
-    """
-    expected = {token for editor in editors for token in editor.typed - editor.deleted}
-    typed = {token for editor in editors for token in editor.typed}
-
-    def equal() -> bool:
-        contents = {file.read_bytes() for file in files}
-        found = tokens_in(contents.pop().decode())
-        return not contents and len(found) == len(set(found)) and expected <= set(found) <= typed
-
-    try:
-        until(equal, 20 * town.patience, f"equal copies with every token once {when}")
-    except AssertionError:
-        for file in files:
-            found = tokens_in(file.read_text())
-            twice = sorted({token for token in found if found.count(token) > 1})
-            print(file, "missing", sorted(set(expected) - set(found)), "twice", twice)
-            print("    extra", sorted(set(found) - set(expected)))
-        raise
 
 
 def test_peers_go_on_without_the_server_and_new_ones_join_when_it_is_back(town: Town) -> None:

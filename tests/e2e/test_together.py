@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from demo.programs import Program
-from tests.e2e.town import Editor, Town, tokens_in, until
+from tests.e2e.town import Editor, Town, expect_every_token_once, tokens_in, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -51,7 +51,7 @@ def test_every_token_typed_at_once_is_in_all_copies_exactly_once(
     for editor in editors:
         editor.join()
     files = [folder / "plan.md" for folder in folders]
-    expect_every_token_once(town, files, editors)
+    expect_every_token_once(town, files, editors, "when all have typed")
     # a deletion that somebody's save crossed comes back once (README): its person repeats it then
     for editor in editors:
         editor.delete_again()
@@ -61,26 +61,6 @@ def test_every_token_typed_at_once_is_in_all_copies_exactly_once(
         20 * town.patience,
         "deletions that were repeated",
     )
-
-
-def expect_every_token_once(town: Town, files: list[Path], editors: list[Editor]) -> None:
-    """All copies become equal, and nothing in them is missing, there twice, or from nowhere."""
-    expected = {token for editor in editors for token in editor.typed - editor.deleted}
-    typed = {token for editor in editors for token in editor.typed}
-
-    def equal() -> bool:
-        contents = {file.read_bytes() for file in files}
-        found = tokens_in(contents.pop().decode())
-        return not contents and len(found) == len(set(found)) and expected <= set(found) <= typed
-
-    try:
-        until(equal, 20 * town.patience, "equal copies with every token once")
-    except AssertionError:
-        for file in files:
-            found = tokens_in(file.read_text())
-            print(file, "missing", sorted(expected - set(found)), "extra", sorted(set(found) - typed))
-            print("    twice", sorted({token for token in found if found.count(token) > 1}))
-        raise
 
 
 @pytest.mark.parametrize("policy", ["auto", "relay"])

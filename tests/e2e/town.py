@@ -11,7 +11,7 @@ from typing import Final
 
 from demo.programs import Program
 
-__all__ = ["Editor", "Town", "tokens_in", "until"]
+__all__ = ["Editor", "Town", "expect_every_token_once", "tokens_in", "until"]
 
 ENDS: Final = "«»"
 
@@ -145,3 +145,27 @@ class Editor(threading.Thread):
             draft = self.file.with_name(f".{self.file.name}.{self.name}.swp")
             draft.write_bytes(content)
             draft.replace(self.file)
+
+
+def expect_every_token_once(town: Town, files: list[Path], editors: list[Editor], when: str) -> None:
+    """All copies become equal, and nothing in them is missing, there twice, or from nowhere.
+
+    A deletion that a kill or another save crossed may be undone, which its person can see and repeat; so a
+    deleted token may be there.
+    """
+    expected = {token for editor in editors for token in editor.typed - editor.deleted}
+    typed = {token for editor in editors for token in editor.typed}
+
+    def equal() -> bool:
+        contents = {file.read_bytes() for file in files}
+        found = tokens_in(contents.pop().decode())
+        return not contents and len(found) == len(set(found)) and expected <= set(found) <= typed
+
+    try:
+        until(equal, 20 * town.patience, f"equal copies with every token once {when}")
+    except AssertionError:
+        for file in files:
+            found = tokens_in(file.read_text())
+            print(file, "missing", sorted(expected - set(found)), "extra", sorted(set(found) - typed))
+            print("    twice", sorted({token for token in found if found.count(token) > 1}))
+        raise
