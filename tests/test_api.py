@@ -40,12 +40,15 @@ async def _nothing_is_left_over() -> AsyncIterator[None]:
     """No task, thread or descriptor outlives a session."""
     before = set(asyncio.all_tasks())
     yield
-    async with asyncio.timeout(SECONDS):
-        while left := asyncio.all_tasks() - before - {asyncio.current_task()}:
-            await asyncio.sleep(0.01)
-            assert left is not None
-        while [thread.name for thread in threading.enumerate() if thread.name.startswith("weft-")]:
-            await asyncio.sleep(0.01)
+    left: list[object] = []
+    try:
+        async with asyncio.timeout(SECONDS):
+            while left := [*(asyncio.all_tasks() - before - {asyncio.current_task()})]:
+                await asyncio.sleep(0.01)
+            while left := [thread for thread in threading.enumerate() if thread.name.startswith("weft-")]:
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        pytest.fail(f"still there: {left}")
 
 
 async def until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:

@@ -195,6 +195,7 @@ class DirectPath:
         assert pc.sctp is not None  # made with the first channel
         wire = self._wire = _Wire(pc, pc.sctp.transport.transport._connection, edits, lossy)
         ice.hurry(wire.ice)
+        ice.end_consent_with(wire.ice)
         self._listen(wire)
         return pc
 

@@ -1,8 +1,9 @@
 """What Weft needs of ICE (RFC 8445) beyond what aioice offers; the only module that knows aioice.
 
-aioice leaves out loopback addresses, waits five seconds for a dead STUN server, uses small socket buffers
-and pauses 20 ms between checks even if there is only one to make.  Each of these is put right at one
-documented place.  `install` costs the import of aioice and is called late.
+aioice leaves out loopback addresses, waits five seconds for a dead STUN server, uses small socket buffers,
+pauses 20 ms between checks even if there is only one to make, and may ask for consent for ever after a
+close.  Each of these is put right at one documented place.  `install` costs the import of aioice and is
+called late.
 """
 
 import ipaddress
@@ -23,6 +24,7 @@ __all__ = [
     "IceServerLike",
     "classify_path",
     "describe_path",
+    "end_consent_with",
     "enlarge_buffers",
     "hurry",
     "install",
@@ -157,6 +159,22 @@ def hurry(connection: "Connection") -> None:
 
     replace: Callable[[object, str, object], None] = setattr
     replace(connection, "_check_periodic", check_all)
+
+
+def end_consent_with(connection: "Connection") -> None:
+    """Let *connection* ask for consent (RFC 7675) only until it is closed.
+
+    A close that comes just when the checks have succeeded finds no task to cancel yet; `connect` then
+    starts one that nothing ever ends.
+    """
+    ask = connection.query_consent
+
+    async def ask_while_open() -> None:
+        if not connection._closing:
+            await ask()
+
+    replace: Callable[[object, str, object], None] = setattr
+    replace(connection, "query_consent", ask_while_open)
 
 
 def classify_path(local: tuple[str, str], remote: tuple[str, str], own_hosts: Collection[str]) -> str:

@@ -1,8 +1,12 @@
 """Names of paths, and lists of servers that may hold anything."""
 
-import pytest
+import asyncio
 
-from peer.edge.ice import IceServer, classify_path, usable_servers
+import pytest
+from aioice import Connection
+
+from peer.edge.ice import IceServer, classify_path, end_consent_with, same_host, usable_servers
+from peer.edge.ice import install as install_hooks
 
 LAN = ("host", "192.168.1.5")
 
@@ -45,3 +49,35 @@ def test_servers_that_cannot_be_used_are_left_out() -> None:
         IceServer(("stun:a.example:3478",)),
         IceServer(("turn:b.example?transport=tcp", "turns:b.example:443"), "user", "pass"),
     ]
+
+
+async def test_a_close_at_the_moment_of_success_leaves_no_task_behind() -> None:
+    """aioice starts asking for consent when the checks have succeeded, even if it was closed just then."""
+    install_hooks()
+    same_host.set(True)
+    before = asyncio.all_tasks()
+    one, two = Connection(ice_controlling=True), Connection(ice_controlling=False)
+    end_consent_with(one)
+    closing: list[asyncio.Task[None]] = []
+    get = one._check_list_state.get
+
+    async def closed_meanwhile() -> int:
+        result = await get()
+        closing.append(asyncio.create_task(one.close()))
+        await asyncio.wait(closing)
+        return result
+
+    one._check_list_state.get = closed_meanwhile  # type: ignore[method-assign]
+    for connection in (one, two):
+        await connection.gather_candidates()
+    for here, there in ((one, two), (two, one)):
+        here.remote_username, here.remote_password = there.local_username, there.local_password
+        for candidate in there.local_candidates:
+            await here.add_remote_candidate(candidate)
+        await here.add_remote_candidate(None)
+    await asyncio.gather(one.connect(), two.connect(), return_exceptions=True)
+    await two.close()
+    async with asyncio.timeout(5):
+        while asyncio.all_tasks() - before:
+            await asyncio.sleep(0)
+    assert closing
