@@ -63,7 +63,7 @@ IMPORTERS: Final = {
         "peer.edge.identity",
         "peer.edge.sealed",
         "peer.edge.signaling_client",
-        "signaling.messages",
+        "signaling.proofs",
     },
     "msgspec": {
         "peer.core.certificates",
