@@ -43,7 +43,7 @@ from signaling.messages import (
     encode,
     readdress,
 )
-from signaling.outbox import Budget, Kind
+from signaling.outbox import Behind, Budget, Kind
 from signaling.proofs import room_id, verify, verify_claim
 from signaling.rooms import Entered, Gone, Membership, News, Right, Rooms
 from signaling.settings import Settings
@@ -153,9 +153,9 @@ class Hub:
     def _tell(self, news: list[News[Connection]]) -> None:
         for each in news:
             kind = Away if each.what == "away" else Left
-            message = encode(kind(each.address.hex()))
+            message = Behind(encode(kind(each.address.hex())))
             for other in each.to:
-                other.send(message)
+                other.forward(message)  # behind the member's last frames, a goodbye perhaps
 
     def _welcome(self, entered: Entered[Connection], *, resumed: bool) -> Welcome:
         place = entered.membership

@@ -12,9 +12,11 @@ from peer.core.carrier import Lane
 from peer.core.dialing import Dialing
 from peer.core.events import (
     AnswerMade,
+    ConnectionEvent,
     DirectBroken,
     DirectOpened,
     DirectPieceArrived,
+    MemberAway,
     MemberJoined,
     MemberLeft,
     OfferMade,
@@ -26,31 +28,17 @@ from peer.core.events import (
 )
 from peer.core.frames import Answer, Bye, Frame, NoDirect, Offer, encode
 from peer.core.greeting import REFUSED_FOR, Greeting, Setup
-from peer.core.ids import Attempt, PeerId
-from peer.core.link import DEAD_AFTER, DOUBT, PING_EVERY, SILENT_AFTER, Carrier, Link, Listener, Member
+from peer.core.ids import Attempt, PeerId, device_of
+from peer.core.link import PING_EVERY, SILENT_AFTER, Carrier, Link, Listener, Member
 from peer.core.notices import PeerJoined, PeerLeft, PeerPath, PeerSilent, ServerState, Warned
 from peer.errors import Refused, RemoteError
 
-__all__ = ["LINKS_LIMIT", "STOOD", "ConnectionEvent", "Connections"]
+__all__ = ["LINKS_LIMIT", "STOOD", "Connections"]
 
 LINKS_LIMIT: Final = 64
 """As many as the largest room has members; each link holds queues, streams and windows."""
 STOOD: Final = 5.0
 """Seconds after which a path is worth dialling again at once when it dies; else its next try has its turn."""
-
-ConnectionEvent = (
-    ServerEntered
-    | ServerLost
-    | MemberJoined
-    | MemberLeft
-    | Sealed
-    | SealBroken
-    | RelayPieceArrived
-    | OfferMade
-    | AnswerMade
-    | DirectOpened
-    | DirectBroken
-)
 
 
 class Connections:
@@ -99,8 +87,10 @@ class Connections:
     def handle(self, event: ConnectionEvent, now: float) -> None:
         """Take one event of the network."""
         match event:
-            case ServerEntered() | ServerLost() | MemberJoined() | MemberLeft():
+            case ServerEntered() | ServerLost():
                 self._server(event, now)
+            case MemberJoined() | MemberAway() | MemberLeft():
+                self._member(event, now)
             case Sealed() | SealBroken() | RelayPieceArrived():
                 self._relay(event, now)
             case OfferMade() | AnswerMade() | DirectOpened() | DirectBroken():
@@ -114,36 +104,31 @@ class Connections:
         if link is not None and link.direct is not None:
             self._receive(link, link.direct, event.data, now)
 
-    def _server(self, event: ServerEntered | ServerLost | MemberJoined | MemberLeft, now: float) -> None:
-        match event:
-            case ServerEntered():
-                self._lose_relays(now)
-                self._greeting.entered(event.address, event.members, now)
-                self._emit(Tell(ServerState("connected", event.motd)))
-            case ServerLost():
-                self._greeting.server_lost()
-                self._lose_relays(now)
-                self._emit(Tell(ServerState("lost", event.reason)))
-            case MemberJoined():
-                self._greeting.joined(event.address, now)
-            case MemberLeft():
-                self._greeting.left(event.address)
-                if (link := self.link_on(event.address)) is not None and link.relay is not None:
-                    self._doubt(link, link.relay, now)
-            case _:
-                assert_never(event)
+    def _server(self, event: ServerEntered | ServerLost, now: float) -> None:
+        self._lose_relays(now)
+        if isinstance(event, ServerEntered):
+            self._greeting.entered(event.address, event.members, now)
+            self._emit(Tell(ServerState("connected", event.motd)))
+        else:
+            self._greeting.server_lost()
+            self._emit(Tell(ServerState("lost", event.reason)))
+
+    def _member(self, event: MemberJoined | MemberAway | MemberLeft, now: float) -> None:
+        link = self.link_on(event.address)
+        if not isinstance(event, MemberJoined):
+            self._greeting.left(event.address)
+        if link is not None and link.relay is not None:
+            self._lose(link, link.relay, now)
+            if isinstance(event, MemberLeft) and link.direct is not None:
+                link.doubt(now)
+                link.direct.ping(now, self._summary())
+        if isinstance(event, MemberJoined):
+            self._greeting.joined(event.address, now)
 
     def _lose_relays(self, now: float) -> None:
         for link in self.links():
             if link.relay is not None:
-                self._lose(link, link.relay, "the server is gone", now)
-
-    def _doubt(self, link: Link, relay: Carrier, now: float) -> None:
-        """The server says that they left; a direct path that still stands has a moment to prove otherwise."""
-        self._lose(link, relay, "left", now)
-        if link.member.id in self._links and link.direct is not None:
-            link.doubted_until = now + DOUBT
-            link.direct.ping(now, self._summary())
+                self._lose(link, link.relay, now)
 
     def _relay(self, event: Sealed | SealBroken | RelayPieceArrived, now: float) -> None:
         link = self.link_on(event.address)
@@ -154,7 +139,7 @@ class Connections:
                 self._greeting.sealed(event.address, event.device, event.binding, now)
             case SealBroken():
                 if link is not None and link.relay is not None:
-                    self._lose(link, link.relay, event.reason, now)
+                    self._lose(link, link.relay, now)
                 self._greeting.broken(event.address, now)
             case RelayPieceArrived():
                 if link is not None and link.relay is not None:
@@ -184,6 +169,7 @@ class Connections:
     def _attach_relay(self, member: Member, carrier: Carrier, now: float) -> None:
         link = self._links.get(member.id)
         if link is None:
+            self._forget_last_run(member, now)
             link = Link(member, self._setup.policy, now, self._emit)
             link.relay = carrier
             self._links[member.id] = link
@@ -198,7 +184,19 @@ class Connections:
             if link.direct is None:
                 self._user.link_moved(link, now)
                 self._dialing[member.id].soon(now)
+            self._back(link, now)
         self._tell_path(link, now)
+
+    def _forget_last_run(self, member: Member, now: float) -> None:
+        """Who starts Weft again will not be back as who they were."""
+        for other in self.links():
+            if not other.carriers() and device_of(other.member.id) == device_of(member.id):
+                self._drop(other, "silent", now)
+
+    def _back(self, link: Link, now: float) -> None:
+        if link.away_until is not None:
+            link.away_until = None
+            self._user.link_returned(link, now)
 
     def _new_dialing(self, link: Link, now: float) -> Dialing:
         wanted = "relay" not in (self._setup.policy, link.member.policy)
@@ -242,6 +240,7 @@ class Connections:
             link.relay.out.drop_waiting(Lane.BULK)  # it is asked for again over the new path
         link.next_ping = now
         self._user.link_moved(link, now)
+        self._back(link, now)
         self._tell_path(link, now)
 
     def _direct_broken(self, link: Link, reason: str, now: float) -> None:
@@ -253,7 +252,7 @@ class Connections:
         """A direct carrier goes with the try that made it."""
         direct, dialing = link.direct, self._dialing[link.member.id]
         if direct is not None and direct.key != dialing.attempt:
-            self._lose(link, direct, reason, now)
+            self._lose(link, direct, now)
             if now - direct.opened >= STOOD:
                 dialing.soon(now)
 
@@ -299,15 +298,16 @@ class Connections:
 
     # --- losing ---------------------------------------------------------------------------------------------
 
-    def _lose(self, link: Link, carrier: Carrier, reason: str, now: float) -> None:
-        """One carrier is gone; without any left, so is the peer."""
+    def _lose(self, link: Link, carrier: Carrier, now: float) -> None:
+        """One carrier is gone; without any left, the peer is away, and may come back."""
         had = link.content
         link.detach(carrier, close=carrier is link.relay)
-        if not link.carriers():
-            self._drop(link, reason, now)
-        elif had is not link.content:
+        if had is not link.content:
             self._user.link_moved(link, now)
             self._tell_path(link, now)
+        if not link.carriers():
+            link.away(now)
+            self._user.link_lost(link, now)
 
     def cut_off(self, link: Link, error: RemoteError, now: float) -> None:
         """A peer broke the protocol: say so, and have nothing to do with its device for a while."""
@@ -358,9 +358,8 @@ class Connections:
 
     def _watch(self, link: Link, now: float) -> None:
         silence = now - link.heard
-        doubted = link.doubted_until is not None and now >= link.doubted_until
-        if silence >= DEAD_AFTER or doubted:
-            self._drop(link, "left" if doubted else "silent", now)
+        if (reason := link.given_up(now)) is not None:
+            self._drop(link, reason, now)
             return
         direct = link.direct
         if direct is not None and link.relay is not None and now - direct.heard >= SILENT_AFTER:

@@ -11,6 +11,7 @@ from peer.core.ids import Attempt, DeviceKey, DocId, PeerId
 __all__ = [
     "AnswerMade",
     "BlobLoaded",
+    "ConnectionEvent",
     "DirectBroken",
     "DirectLossyArrived",
     "DirectOpened",
@@ -26,6 +27,7 @@ __all__ = [
     "FileSeen",
     "FileTrouble",
     "LeaveRequested",
+    "MemberAway",
     "MemberJoined",
     "MemberLeft",
     "OfferMade",
@@ -47,11 +49,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ServerEntered:
-    """We are in the room; *members* are the addresses of those who were there before us."""
+    """We are in the room of *server* (its address), perhaps again, or of another one than before.
+
+    *members* are the addresses of those who were there before us.
+    """
 
     address: bytes
     members: tuple[bytes, ...]
     motd: str = ""
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,14 @@ class ServerLost:
 
 @dataclass(frozen=True, slots=True)
 class MemberJoined:
-    """Someone entered the room after us."""
+    """Someone entered the room, or is back in it on a new connection: what was on its way may be lost."""
+
+    address: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MemberAway:
+    """Someone's connection to the server broke; they may come back under the same address."""
 
     address: bytes
 
@@ -308,10 +321,11 @@ class Tick:
     """Nothing happened but time; sent when `next_deadline()` has come."""
 
 
-Event = (
+ConnectionEvent = (
     ServerEntered
     | ServerLost
     | MemberJoined
+    | MemberAway
     | MemberLeft
     | Sealed
     | SealBroken
@@ -320,6 +334,11 @@ Event = (
     | AnswerMade
     | DirectOpened
     | DirectBroken
+)
+"""What concerns links, but for the pieces that a direct path brings."""
+
+Event = (
+    ConnectionEvent
     | DirectPieceArrived
     | DirectLossyArrived
     | FileEvent
