@@ -49,6 +49,7 @@ IMPORTERS: Final = {
     "aiohttp": {
         "peer.edge.endings",
         "peer.edge.signaling_client",
+        "peer.edge.visit",
         "signaling.connection",
         "signaling.hub",
         "signaling.server",
@@ -63,6 +64,7 @@ IMPORTERS: Final = {
         "peer.edge.identity",
         "peer.edge.sealed",
         "peer.edge.signaling_client",
+        "peer.edge.visit",
         "signaling.proofs",
     },
     "msgspec": {
