@@ -20,6 +20,7 @@ from peer.core.notices import (
     PeerPath,
     PeerSilent,
     PresenceChanged,
+    Returned,
     ServerState,
     SyncDone,
     SyncProgress,
@@ -194,6 +195,8 @@ class Terminal:
                 self._peer(notice)
             case SyncProgress() | SyncDone():
                 self._sync(notice)
+            case Returned():
+                self._returned(notice)
             case PresenceChanged():
                 self._presence(notice)
             case ServerState():
@@ -240,6 +243,11 @@ class Terminal:
         elif now - self._progress.setdefault(notice.peer, now) >= PROGRESS_SECONDS:
             self._progress[notice.peer] = now
             self._event(f"receiving from {name}: {notice.done:,} of {notice.total:,}")
+
+    def _returned(self, notice: Returned) -> None:
+        sent, received = count(notice.sent, "edit"), f"{notice.received:,}"
+        what = f"{sent} sent, {received} received"
+        self._event(self._good(f"{plain(notice.name)}: back after {duration(notice.away_s)}: {what}"))
 
     def _presence(self, notice: PresenceChanged) -> None:
         if not self._setting.presence or not notice.here or self._where.get(notice.peer) == notice.path:

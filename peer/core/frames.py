@@ -29,6 +29,7 @@ __all__ = [
     "EditFrame",
     "Frame",
     "Hello",
+    "Missed",
     "NoDirect",
     "Offer",
     "Ping",
@@ -202,6 +203,13 @@ class Proof(msgspec.Struct, array_like=True, tag=17, frozen=True):
     mac: Sha256
 
 
+class Missed(msgspec.Struct, array_like=True, tag=18, frozen=True):
+    """You were away from here for so long, and meanwhile I made so many edits."""
+
+    milliseconds: Count
+    edits: Count
+
+
 Frame = (
     Hello
     | Offer
@@ -220,9 +228,10 @@ Frame = (
     | Ack
     | Bye
     | Proof
+    | Missed
 )
 
-HIGHEST_TYPE: Final = 17
+HIGHEST_TYPE: Final = 18
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)

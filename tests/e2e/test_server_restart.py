@@ -1,7 +1,6 @@
 """The server goes down and comes back while people type: nobody is shown as gone, nothing is lost."""
 
 import os
-from pathlib import Path
 
 import pytest
 
