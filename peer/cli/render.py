@@ -263,9 +263,14 @@ class Terminal:
                 f"{self._server} cannot be reached ({plain(notice.detail)}); "
                 "whoever is connected stays so, nobody new can join until it is back"
             )
+            return
+        before = self._server
+        self._server = host(notice.server) if notice.server else before
+        if before not in (self._server, "the server"):
+            self._event(f"others are met at {self._server} now")
         elif self._server_lost:
-            self._server_lost = False
             self._event(f"{self._server} is back")
+        self._server_lost = False
 
     def _trouble(self, notice: Warned | Trouble) -> None:
         where = f" ({plain(notice.path)})" if notice.path else ""

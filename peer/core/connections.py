@@ -108,7 +108,7 @@ class Connections:
         self._lose_relays(now)
         if isinstance(event, ServerEntered):
             self._greeting.entered(event.address, event.members, now)
-            self._emit(Tell(ServerState("connected", event.motd)))
+            self._emit(Tell(ServerState("connected", event.motd, event.server)))
         else:
             self._greeting.server_lost()
             self._emit(Tell(ServerState("lost", event.reason)))

@@ -142,6 +142,8 @@ class ServerState:
     type: ClassVar[str] = "server.state"
     state: str
     detail: str
+    server: str = ""
+    """The one that we are connected to, as it is written in the link."""
 
 
 @dataclass(frozen=True, slots=True)
