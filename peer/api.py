@@ -20,10 +20,10 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
 
 from peer.core.events import PresenceSet
 from peer.core.notices import FileChanged, Notice, PresenceChanged, SyncDone
+from peer.core.policy import POLICIES
 from peer.core.session import PeerState
 from peer.edge.entry import Entry, enter_again, enter_by_link, enter_new
 from peer.edge.listeners import Listeners
@@ -33,8 +33,6 @@ from peer.edge.texts import Text
 from peer.errors import UsageError
 
 __all__ = ["POLICIES", "Session", "Text", "join", "share"]
-
-POLICIES: Final = ("auto", "direct", "relay")
 
 
 class Session:
@@ -207,7 +205,7 @@ async def share(
         path: an existing folder; `None` for a session without one.
         server: where others find us; a folder that was shared before remembers its server.
         name: what others see; by default this machine's user name.
-        path_policy: `auto`, `direct` or `relay`.
+        path_policy: which paths may carry contents; one of `POLICIES`, see the table in `policy.py`.
 
     Raises:
         UsageError: *path* is no folder, or no server is known.
