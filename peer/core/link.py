@@ -217,8 +217,6 @@ class Link:
             heard = self.direct.heard
         if self.relay is not None and self.relay.heard > heard:
             heard = self.relay.heard
-        if self.retired is not None and self.retired.heard > heard:
-            heard = self.retired.heard
         return heard
 
     @property
@@ -301,6 +299,7 @@ class Link:
         """Contents go over *carrier* from now on; the one before it listens for a moment more."""
         if self.retired is not None:
             self.detach(self.retired)
+        self._heard_before = self.heard
         self.retired, self.retired_until = self.direct, now + OVERLAP
         self.direct = carrier
         self.detour = Detour()

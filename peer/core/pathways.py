@@ -151,7 +151,7 @@ class Pathways:
             case DirectOpened():
                 if dialing.opened(event.attempt, now):
                     self._open(link, event, now)
-            case DirectBroken():
+            case _:
                 self._broken(link, event.attempt, event.reason, now)
 
     def _open(self, link: Link, event: DirectOpened, now: float) -> None:
@@ -214,7 +214,7 @@ class Pathways:
                 self._follow(link, frame.reason, now)
             case PathSeen():
                 self._named(link, carrier, frame, now)
-            case Redial():
+            case _:
                 dialing.asked(now)
 
     def _named(self, link: Link, carrier: Carrier, frame: PathSeen, now: float) -> None:

@@ -415,3 +415,25 @@ def test_what_is_said_of_a_try_that_is_over_changes_nothing() -> None:
     guest.say(Offer(1, "offer"))
     host.feed(SealBroken(b"nobody's", "broken"))
     assert paths(host) == ["relay"]
+
+
+def test_a_word_for_a_path_that_was_replaced_is_not_told_to_people() -> None:
+    host = Host()
+    guest = Guest(host, DIALS).join().open_direct("direct")
+    first, old = guest.attempt, guest._direct
+    host.wait(1.0)
+    guest.open_direct("lan", beside=True)
+    guest.attempt, guest._direct = first, old
+    guest.say(PathSeen("turn"), direct=True)
+    assert paths(host) == ["relay", "direct", "lan"]
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_change_of_network_dials_whether_there_is_a_direct_path_or_not(direct: bool) -> None:
+    host = Host()
+    guest = Guest(host, DIALLED).join()
+    if direct:
+        guest.open_direct()
+    host.wait(1.0)
+    host.feed(NetworkChanged(b"another"))
+    assert len(host.ordered(DialDirect)) == 2
