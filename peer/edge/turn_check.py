@@ -1,13 +1,12 @@
 """Does a TURN server do what Weft needs, and refuse what it must?  Each answer with its time.
 
     reach → allocate → permission → data            over each transport that the URL names
-    expired, private ADDRESS …                      once, over the first transport that works
+    expired, private ADDRESS …                  once, over the first transport that works
 
 A step that failed says who must do what.  Nothing here is worth more than the two allocations it makes:
 they are given back at the end.
 """
 
-import asyncio
 import contextlib
 import ipaddress
 import os
@@ -40,19 +39,36 @@ PRIVATE: Final = {
 
 _UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
-_NO_SUCH_FAMILY: Final = 440
 _OTHER_FAMILY: Final = 443
 _QUOTA: Final = 486
 _NO_PORTS: Final = 508
-_REFUSALS: Final = (_FORBIDDEN, _OTHER_FAMILY)
+_NOT_ALLOWED_NOW: Final = (_QUOTA, _NO_PORTS)
 
 _PROBE_BYTES: Final = 1000
 """A packet about as large as the ones that sessions send."""
 
+_TRIES: Final = 2
+"""Packets may be lost on their way, though hardly twice."""
+
 _CERTIFICATE_DAYS: Final = 14
 """A certificate that ends sooner than this was not renewed in time."""
 
-_LIMIT: Final = "denied-peer-ip lines that `weft turn-config` writes"
+_OPERATOR: Final = "the operator of the TURN server"
+_NO_CREDENTIAL: Final = "give a credential (--secret-file, or --user and --password)"
+_USE_SECRET: Final = f"{_OPERATOR} must put use-auth-secret into turnserver.conf, and take lt-cred-mech out"
+_DENY: Final = (
+    f"{_OPERATOR} must put the denied-peer-ip lines that `weft turn-config` writes into turnserver.conf, "
+    "and restart coturn"
+)
+_WRONG_CREDENTIAL: Final = (
+    f"{_OPERATOR} must see that the first line of the secret file of `weft serve` is a static-auth-secret "
+    "in turnserver.conf, and that both clocks are right"
+)
+_AWAY: Final = {
+    "udp": "if others reach it, this network blocks UDP: use ?transport=tcp or a turns: address here",
+    "tcp": "if others reach it, this network blocks the port: use a turns: address on port 443 here",
+    "tls": "if others reach it, this network blocks the port: use port 443",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +131,8 @@ async def check_turn(
     settled = not policy
     for target in turn_client.targets(url):
         check = _Check(target, username or "", credential or "", tls, answer_seconds)
-        with contextlib.suppress(_Stopped):
-            await check.carry()
-            if not settled:
-                settled = True
-                await check.refuse_expired(expired)
-                await check.refuse_private()
+        works = await check.run(expired, policy=not settled)
+        settled = settled or works
         found += check.steps
     return found
 
@@ -151,27 +163,39 @@ class _Check:
         self._seconds = seconds
         self._relayed: set[str] = set()
 
-    async def carry(self) -> None:
-        """From nothing to data that went through the server and came back.
-
-        Raises:
-            _Stopped: it did not.
-        """
+    async def run(self, expired: tuple[str, str] | None, *, policy: bool) -> bool:
+        """Try everything; whether data went there and back."""
         async with contextlib.AsyncExitStack() as opened:
-            with self._step("reach") as finding:
-                first = await opened.enter_async_context(self._connected(*self._user))
-                seen = await first.greet()
-                finding.detail = f"{self._target} answers, and sees us as {_shown(seen)}"
-                self._judge_certificate(finding, first.certificate_end)
+            try:
+                first = await self._reach(opened)
+                await self._carry(first, opened)
+            except _Stopped:
+                return False
+            if policy:
+                await self._refuse_expired(expired)
+                await self._refuse_private(first)
+        return True
+
+    async def _reach(self, opened: contextlib.AsyncExitStack) -> TurnClient:
+        with self._step("reach") as finding:
+            client = await opened.enter_async_context(self._connected(*self._user))
+            seen = await client.greet()
+            finding.detail = f"{self._target} answers, and sees us as {_shown(seen)}"
+            _judge_certificate(finding, client.certificate_end, time.time())
+        return client
+
+    async def _carry(self, first: TurnClient, opened: contextlib.AsyncExitStack) -> None:
+        """Two allocations, and data between them."""
+        with self._step("allocate") as finding:
             if not all(self._user):
-                self._add_no_credential()
-            with self._step("allocate") as finding:
-                ours = await first.allocate()
-                finding.detail = f"it relays for us at {_shown(ours)}"
-                second = await opened.enter_async_context(self._connected(*self._user))
-                theirs = await second.allocate()
+                finding.failed("there is no credential to try it with", _NO_CREDENTIAL)
+                raise _Stopped
+            ours = await first.allocate()
+            second = await opened.enter_async_context(self._connected(*self._user))
+            theirs = await second.allocate()
             self._relayed = {ours[0], theirs[0]}
-            await self._meet(first, second)
+            finding.detail = f"it relays for us at {_shown(ours)}"
+        await self._meet(first, second)
 
     async def _meet(self, first: TurnClient, second: TurnClient) -> None:
         """Let two relayed addresses talk with each other."""
@@ -182,63 +206,44 @@ class _Check:
             await second.permit(first.relayed[0])
             finding.detail = "two of its relayed addresses may talk with each other"
         with self._step("data") as finding:
+            await first.open_to(second.relayed)
+            await second.open_to(first.relayed)
             await _there(first, second)
             await _there(second, first)
             finding.detail = f"{_PROBE_BYTES} bytes went there and back"
 
-    async def refuse_expired(self, expired: tuple[str, str] | None) -> None:
+    async def _refuse_expired(self, expired: tuple[str, str] | None) -> None:
         """A credential that ran out must be of no use."""
-        with self._step("expired") as finding:
+        with contextlib.suppress(_Stopped), self._step("expired") as finding:
             if expired is None:
                 finding.outcome = "skipped"
-                finding.detail = "without the secret no expired credential can be made to try it with"
+                finding.detail = "without the secret there is no expired credential to try it with"
                 return
-            try:
-                async with self._connected(*expired) as late:
-                    await late.allocate()
-            except Rejected as error:
-                if error.code == _UNAUTHORIZED:
-                    finding.detail = "a credential that ran out is refused"
-                    return
-                raise
-            finding.failed(
-                "it accepts a credential that ran out",
-                "the operator of the TURN server must use use-auth-secret in turnserver.conf, without lt-cred-mech",
-            )
+            async with self._connected(*expired) as late:
+                refusal = await _refusal_of(late.allocate(), (_UNAUTHORIZED,))
+            if refusal:
+                finding.detail = "a credential that ran out is refused"
+            else:
+                finding.failed("it accepts a credential that ran out", _USE_SECRET)
 
-    async def refuse_private(self) -> None:
+    async def _refuse_private(self, client: TurnClient) -> None:
         """Nobody may be relayed into a private network."""
-        async with self._connected(*self._user) as four, self._connected(*self._user) as six:
-            with contextlib.suppress(_Stopped), self._step("allocate") as finding:
-                finding.detail = "another relayed address, to try what must be refused"
-                await four.allocate()
-            has_six = await self._has_ipv6(six)
+        async with contextlib.AsyncExitStack() as opened:
+            six = client
+            with contextlib.suppress(Unanswered, OSError):
+                other = await opened.enter_async_context(self._connected(*self._user))
+                if not await _refusal_of(other.allocate(ipv6=True)):
+                    six = other
             for address in PRIVATE:
-                client = six if ":" in address and has_six else four
-                with contextlib.suppress(_Stopped):
-                    await self._refuse(client, address)
-
-    async def _has_ipv6(self, client: TurnClient) -> bool:
-        try:
-            await client.allocate(ipv6=True)
-        except Rejected:
-            return False
-        return True
+                await self._refuse(six if ":" in address else client, address)
 
     async def _refuse(self, client: TurnClient, address: str) -> None:
         probed = _another(address) if address in self._relayed else address
-        with self._step(f"private {address}") as finding:
-            try:
-                await client.permit(probed)
-            except Rejected as error:
-                if error.code in _REFUSALS:
-                    finding.detail = f"nobody is relayed to {probed}, {PRIVATE[address]}"
-                    return
-                raise
-            finding.failed(
-                f"it relays to {probed}, {PRIVATE[address]}, for whoever asks",
-                f"the operator of the TURN server must take the {_LIMIT} into turnserver.conf, and restart coturn",
-            )
+        with contextlib.suppress(_Stopped), self._step(f"private {address}") as finding:
+            if await _refusal_of(client.permit(probed), (_FORBIDDEN, _OTHER_FAMILY)):
+                finding.detail = f"nobody is relayed to {probed}, {PRIVATE[address]}"
+            else:
+                finding.failed(f"it relays to {probed}, {PRIVATE[address]}, for whoever asks", _DENY)
 
     # --- how a step becomes one -----------------------------------------------------------------------
 
@@ -261,12 +266,128 @@ class _Check:
         try:
             yield finding
         except Rejected as error:
-            finding.failed(*_rejected(error, name, self._relayed))
+            _explain_rejected(finding, error, name, self._relayed)
         except (Unanswered, OSError) as error:
-            finding.failed(*_unanswered(error, name, self._target))
+            _explain_unanswered(finding, error, name, self._target)
+        except _Stopped:
+            pass
         ms = round((time.perf_counter() - began) * 1000, 1)
-        self.steps.append(
-            Step(name, self._target.transport, finding.outcome, ms, finding.detail, finding.do)
-        )
+        self.steps.append(Step(name, self._target.transport, finding.outcome, ms, finding.detail, finding.do))
         if finding.outcome == "failed":
             raise _Stopped
+
+
+async def _refusal_of(work: Awaitable[object], codes: Sequence[int] = ()) -> bool:
+    """Whether the server says no to *work*, with one of *codes* if there are any.
+
+    Raises:
+        Rejected: it said no for another reason, which proves nothing.
+    """
+    try:
+        await work
+    except Rejected as error:
+        if codes and error.code not in codes:
+            raise
+        return True
+    return False
+
+
+async def _there(sender: TurnClient, receiver: TurnClient) -> None:
+    """Send a packet from one relayed address to another, again if it was lost.
+
+    Raises:
+        Unanswered: it did not arrive.
+    """
+    assert receiver.relayed is not None
+    packet = os.urandom(_PROBE_BYTES)
+    for turn in range(_TRIES):
+        await sender.send(packet, receiver.relayed)
+        try:
+            while (await receiver.receive())[0] != packet:
+                pass
+        except Unanswered:
+            if turn == _TRIES - 1:
+                raise
+        else:
+            return
+
+
+def _judge_certificate(finding: _Finding, end: str | None, now: float) -> None:
+    """Remark on a certificate that ends soon; *now* is Unix time."""
+    days = (ssl.cert_time_to_seconds(end) - now) / 86_400 if end else _CERTIFICATE_DAYS
+    if days < _CERTIFICATE_DAYS:
+        finding.outcome = "note"
+        finding.detail += f"; its certificate ends in {days:.0f} days"
+        finding.do = f"{_OPERATOR} must renew the certificate, then: systemctl kill -s SIGUSR2 coturn"
+
+
+def _another(address: str) -> str:
+    """The address after *address*, in the same network."""
+    return str(ipaddress.ip_address(address) + 1)
+
+
+def _shown(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _explain_rejected(finding: _Finding, error: Rejected, step: str, relayed: set[str]) -> None:
+    """Say who must act when the server says no."""
+    match error.code:
+        case code if code == _UNAUTHORIZED:
+            finding.failed("it refuses the credential", _WRONG_CREDENTIAL)
+        case code if code == _FORBIDDEN and step == "permission":
+            lines = " and ".join(f"allowed-peer-ip={address}" for address in sorted(relayed))
+            finding.failed(
+                "two people who both need this server cannot meet there: it denies its own address",
+                f"{_OPERATOR} must add {lines} to turnserver.conf (`weft turn-config` does)",
+            )
+        case code if code in _NOT_ALLOWED_NOW:
+            finding.failed(
+                f"it has no room for another allocation ({error})",
+                f"{_OPERATOR} must raise user-quota, total-quota or max-port; or try again in ten minutes",
+            )
+        case _:
+            finding.failed(f"it says no: {error}", f"{_OPERATOR} must look into the log of coturn")
+
+
+def _explain_unanswered(finding: _Finding, error: Exception, step: str, target: Target) -> None:
+    """Say who must act when nothing comes back."""
+    cause = error.__cause__ or error
+    if step != "reach":
+        return finding.failed(f"nothing came back: {error}", _firewall(step))
+    match cause:
+        case socket.gaierror():
+            finding.failed(
+                f"the name {target.host} is not known: {cause.strerror}",
+                f"check the spelling; {_OPERATOR} must have an address record for it",
+            )
+        case ConnectionRefusedError():
+            finding.failed(
+                f"nothing listens at {target}",
+                f"{_OPERATOR} must start coturn, or correct the port here or in turnserver.conf",
+            )
+        case ssl.SSLCertVerificationError():
+            finding.failed(
+                f"its certificate does not prove that it is {target.host}: {cause.verify_message}",
+                f"{_OPERATOR} must name a valid certificate in cert= and pkey=, then: "
+                "systemctl kill -s SIGUSR2 coturn",
+            )
+        case ssl.SSLError() | ConnectionResetError():
+            finding.failed(
+                f"there is no TLS at {target}: {cause.strerror or cause}",
+                f"{_OPERATOR} must set tls-listening-port={target.port}, cert and pkey in turnserver.conf",
+            )
+        case _:
+            finding.failed(
+                f"{target} does not answer: {error}",
+                f"{_OPERATOR} must open the port in the firewall, and see that coturn runs; "
+                + _AWAY[target.transport],
+            )
+    return None
+
+
+def _firewall(step: str) -> str:
+    if step == "data":
+        return f"{_OPERATOR} must open the UDP ports from min-port to max-port in the firewall"
+    return f"try again; if it stays so, {_OPERATOR} must look into the log of coturn"

@@ -188,6 +188,10 @@ class TurnClient:
         # The port of a permission means nothing (RFC 8656 §9.1).
         await self._request(stun.Method.CREATE_PERMISSION, {"XOR-PEER-ADDRESS": (host, 9)})
 
+    async def open_to(self, peer: Address) -> None:
+        """Bind a channel to *peer*; aioice drops what comes from anybody else."""
+        await self.send(b"", peer)
+
     async def send(self, data: bytes, peer: Address) -> None:
         """Send *data* to *peer* through the relay; binds a channel the first time."""
         await self._limited(self._protocol.send_data(data, peer))
