@@ -55,7 +55,7 @@ IMPORTERS: Final = {
     },
     "aioice": {"peer.edge.attempt", "peer.edge.ice", "peer.edge.turn_client"},
     "aiortc": {"peer.edge.attempt"},
-    "click": {"peer.cli", "signaling.command"},
+    "click": {"peer.cli", "signaling.command", "signaling.turn_command"},
     "cryptography": {
         "peer.core.certificates",
         "peer.core.invitation",

@@ -1,7 +1,7 @@
 """Does a TURN server do what Weft needs, and refuse what it must?  Each answer with its time.
 
     reach → allocate → permission → data            over each transport that the URL names
-    expired, private ADDRESS …                  once, over the first transport that works
+    public, expired, private ADDRESS …          once, over the first transport that works
 
 A step that failed says who must do what.  Nothing here is worth more than the two allocations it makes:
 they are given back at the end.
@@ -25,17 +25,22 @@ __all__ = ["PRIVATE", "Outcome", "Step", "check_turn", "verdict"]
 Outcome = Literal["ok", "note", "failed", "skipped"]
 
 PRIVATE: Final = {
-    "10.0.0.1": "a private network",
-    "172.16.0.1": "a private network",
-    "192.168.0.1": "a private network",
-    "100.64.0.1": "a provider's inner network",
+    "10.254.253.252": "a private network",
+    "172.31.253.252": "a private network",
+    "192.168.253.252": "a private network",
+    "100.127.253.252": "a provider's inner network",
     "127.0.0.1": "the server itself",
     "169.254.169.254": "where clouds keep the secrets of a machine",
     "::1": "the server itself",
-    "fd00::1": "a private network",
-    "fe80::1": "the local network",
+    "fd00::fdfc": "a private network",
+    "fe80::fdfc": "the local network",
 }
-"""One address of each network that nobody may be relayed into, and what it is."""
+"""One address of each network that nobody may be relayed into, and what it is.
+
+Not the first ones: a server's own address is allowed, and often one of those."""
+
+_PUBLIC: Final = "1.1.1.1"
+"""Some address of the internet. Nothing is sent there: a permission is a line in the server's table."""
 
 _UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
@@ -60,6 +65,10 @@ _DENY: Final = (
     f"{_OPERATOR} must put the denied-peer-ip lines that `weft turn-config` writes into turnserver.conf, "
     "and restart coturn"
 )
+_OPEN: Final = (
+    f"{_OPERATOR} must correct the denied-peer-ip lines; the log of coturn names the range. "
+    "Coturn 4.6 takes a range that begins with :: for all of IPv4"
+)
 _WRONG_CREDENTIAL: Final = (
     f"{_OPERATOR} must see that the first line of the secret file of `weft serve` is a static-auth-secret "
     "in turnserver.conf, and that both clocks are right"
@@ -76,7 +85,7 @@ class Step:
     """One thing that was tried.
 
     Attributes:
-        name: `reach`, `allocate`, `permission`, `data`, `expired`, or `private ADDRESS`.
+        name: `reach`, `allocate`, `permission`, `data`, `public`, `expired`, or `private ADDRESS`.
         transport: `udp`, `tcp` or `tls`.
         outcome: `ok`, `note` (works, but somebody should know), `failed`, or `skipped`.
         ms: how long it took, in milliseconds.
@@ -147,7 +156,7 @@ def verdict(steps: Sequence[Step]) -> Outcome:
 
 
 def _is_policy(step: Step) -> bool:
-    return step.name == "expired" or step.name.startswith("private ")
+    return step.name in ("public", "expired") or step.name.startswith("private ")
 
 
 class _Check:
@@ -172,6 +181,7 @@ class _Check:
             except _Stopped:
                 return False
             if policy:
+                await self._permit_public(first)
                 await self._refuse_expired(expired)
                 await self._refuse_private(first)
         return True
@@ -211,6 +221,14 @@ class _Check:
             await _there(first, second)
             await _there(second, first)
             finding.detail = f"{_PROBE_BYTES} bytes went there and back"
+
+    async def _permit_public(self, client: TurnClient) -> None:
+        """A mistake in a list of denied ranges can close everything."""
+        with contextlib.suppress(_Stopped), self._step("public") as finding:
+            if await _refusal_of(client.permit(_PUBLIC), (_FORBIDDEN,)):
+                finding.failed(f"it refuses to relay into the internet, for instance to {_PUBLIC}", _OPEN)
+            else:
+                finding.detail = "it relays into the internet"
 
     async def _refuse_expired(self, expired: tuple[str, str] | None) -> None:
         """A credential that ran out must be of no use."""
