@@ -57,9 +57,9 @@ IMPORTERS: Final = {
         "signaling.hub",
         "signaling.server",
     },
-    "aioice": {"peer.edge.attempt", "peer.edge.gathering", "peer.edge.ice"},
+    "aioice": {"peer.edge.attempt", "peer.edge.gathering", "peer.edge.ice", "peer.edge.turn_client"},
     "aiortc": {"peer.edge.attempt", "peer.edge.quiet"},
-    "click": {"peer.cli", "signaling.command"},
+    "click": {"peer.cli", "signaling.command", "signaling.turn_command"},
     "cryptography": {
         "peer.core.certificates",
         "peer.core.invitation",
