@@ -7,7 +7,7 @@ a newer program may have added.
 """
 
 from enum import IntEnum
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar, get_args
 
 import msgspec
 
@@ -28,11 +28,14 @@ __all__ = [
     "Back",
     "Claim",
     "CloseCode",
+    "Declined",
     "Enter",
     "Error",
     "FromClient",
     "FromServer",
+    "Ice",
     "IceServer",
+    "IceServers",
     "Joined",
     "Left",
     "Limits",
@@ -205,9 +208,31 @@ class Welcome(_Message, frozen=True, tag="welcome"):
     server: str
     motd: str
     ping_seconds: float
+    ttl: float = 0.0
     token: bytes | None = None
     resume_seconds: float | None = None
     resumed: bool = False
+
+
+class Ice(_Message, frozen=True, tag="ice"):
+    """C → S: give me the list of STUN and TURN servers anew."""
+
+
+class IceServers(_Message, frozen=True, tag="ice-servers"):
+    """S → C: the list; its credentials live for *ttl* seconds, or for ever if that is 0."""
+
+    ice_servers: tuple[IceServer, ...]
+    ttl: float = 0.0
+
+
+class Declined(_Message, frozen=True, tag="declined"):
+    """S → C: not now, and we stay connected; *what* is the type of the message that asked."""
+
+    what: str
+    code: int
+    name: str
+    message: str
+    retry_after_ms: int
 
 
 class Joined(_Message, frozen=True, tag="joined"):
@@ -266,10 +291,11 @@ class Error(_Message, frozen=True, tag="error"):
     retry_after_ms: int | None = None
 
 
-FromServer = Nonce | Welcome | Joined | Left | Away | Back | PeerGone | Ping | Pong | Restarting | Error
+_Comings = Nonce | Welcome | Joined | Left | Away | Back | PeerGone
+FromServer = _Comings | IceServers | Declined | Ping | Pong | Restarting | Error
 """Every control message that a server may send."""
 
-FromClient = Enter | Ping | Pong
+FromClient = Enter | Ice | Ping | Pong
 """Every control message that a client may send."""
 
 
@@ -283,10 +309,8 @@ _encoder: Final = msgspec.json.Encoder()
 _from_server: Final = msgspec.json.Decoder(FromServer)
 _from_client: Final = msgspec.json.Decoder(FromClient)
 _tagged: Final = msgspec.json.Decoder(_Tagged)
-_SERVER_TYPES: Final = frozenset(
-    ("nonce", "welcome", "joined", "left", "away", "back", "peer-gone", "ping", "pong", "restarting")
-) | {"error"}
-_CLIENT_TYPES: Final = frozenset(("enter", "ping", "pong"))
+_SERVER_TYPES: Final = frozenset(kind.__struct_config__.tag for kind in get_args(FromServer))
+_CLIENT_TYPES: Final = frozenset(kind.__struct_config__.tag for kind in get_args(FromClient))
 # RecursionError: msgspec walks unknown fields too, and 64 KiB can hold 65,000 brackets.
 _DECODING_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 

@@ -41,6 +41,7 @@ from peer.core.events import (
     MemberAway,
     MemberJoined,
     MemberLeft,
+    NetworkChanged,
     OfferMade,
     PresenceSet,
     RelayPieceArrived,
@@ -173,6 +174,7 @@ class World:
             version="0",
             policy=node.policy,
             unix_offset=0.0,
+            jitter=lambda longest: self.random.uniform(0, longest),
         )
         node.core = Session(setup, documents, self.now)
         self.feed(node, Tick())
@@ -276,6 +278,13 @@ class World:
         for node in self.nodes:
             self.later(self.delay(), partial(self.enter, node))
 
+    def switch_server(self) -> None:
+        """Stop the server, or start it again."""
+        if self.server_up:
+            self.stop_server()
+        else:
+            self.start_server()
+
     def drop_connection(self, node: Node) -> None:
         """The node's connection to the server breaks; it comes back after a moment, or resumes."""
         address = node.address
@@ -285,6 +294,10 @@ class World:
         self.leave(node, MemberAway if resumes else MemberLeft)
         self.in_order(("server", node.number), self.to(node, ServerLost("dropped")))
         self.later(self.random.uniform(0.1, 3.0), partial(self.enter, node, address if resumes else None))
+
+    def change_network(self, node: Node) -> None:
+        """The node is on another network, or so its system says."""
+        self.feed(node, NetworkChanged(self.random.randbytes(1), woke=self.random.random() < 0.5))
 
     # --- actions --------------------------------------------------------------------------------------
 
@@ -391,7 +404,8 @@ class World:
         for key in (ours, theirs):
             self._pipes.pop(("direct", key), None)
             one = self.nodes[key[0]]
-            self.in_order(("direct", key), self.to(one, DirectOpened(key[2], "direct", "10.0.0.1")))
+            seen = self.random.choice(("lan", "direct", "direct", "turn"))
+            self.in_order(("direct", key), self.to(one, DirectOpened(key[2], seen, "10.0.0.1")))
 
     def _cut(self, one: tuple[int, int, Attempt], other: tuple[int, int, Attempt]) -> bool:
         return frozenset((one[0], other[0])) in self.partitioned

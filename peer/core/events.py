@@ -11,6 +11,7 @@ from peer.core.ids import Attempt, DeviceKey, DocId, PeerId
 __all__ = [
     "AnswerMade",
     "BlobLoaded",
+    "CandidatesFound",
     "ConnectionEvent",
     "DirectBroken",
     "DirectLossyArrived",
@@ -30,6 +31,7 @@ __all__ = [
     "MemberAway",
     "MemberJoined",
     "MemberLeft",
+    "NetworkChanged",
     "OfferMade",
     "PresenceSet",
     "RelayPieceArrived",
@@ -41,6 +43,8 @@ __all__ = [
     "ServerLost",
     "Stamp",
     "Tick",
+    "TurnKnown",
+    "TurnReached",
 ]
 
 
@@ -137,6 +141,37 @@ class AnswerMade:
 
     attempt: Attempt
     sdp: str
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatesFound:
+    """More addresses of ours for an attempt whose description is made; *last*: these were all."""
+
+    attempt: Attempt
+    candidates: tuple[str, ...]
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TurnKnown:
+    """The TURN servers that may be asked from now on are reached over these of `ladder.KINDS`."""
+
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnReached:
+    """A TURN server gave us an address over this kind of transport."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkChanged:
+    """Our addresses changed, or the machine slept; *network* is equal for equal sets of addresses."""
+
+    network: bytes
+    woke: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +375,10 @@ ConnectionEvent = (
     | RelayPieceArrived
     | OfferMade
     | AnswerMade
+    | CandidatesFound
+    | TurnKnown
+    | TurnReached
+    | NetworkChanged
     | DirectOpened
     | DirectBroken
 )

@@ -14,7 +14,7 @@ import hashlib
 import os
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +29,7 @@ from peer.core.events import (
     Event,
     FileEvent,
     LeaveRequested,
+    NetworkChanged,
     ScanFinished,
     ServerEntered,
     ServerLost,
@@ -42,8 +43,10 @@ from peer.core.notices import Notice, SyncDone, Trouble
 from peer.core.session import Session, SharedFolder
 from peer.edge.driver import Driver
 from peer.edge.folder import Folder
+from peer.edge.ice_servers import IceServerLike
 from peer.edge.identity import Identity
 from peer.edge.journal import Journal
+from peer.edge.network_watch import NetworkWatch
 from peer.edge.registry import SessionRecord
 from peer.edge.seals import Seals
 from peer.edge.signaling_client import Candidates, SignalingClient
@@ -72,7 +75,8 @@ class Plan:
         store: where it is remembered; `None` keeps it in memory only.
         folder: what it is shown as on disk; `None` for documents without a folder.
         servers: where the room is, best first; none: a session alone.
-        policy: `auto`, `direct` or `relay`.
+        policy: one of `policy.POLICIES`.
+        ice_servers: the person's own STUN and TURN servers, which come before those of the server.
         newcomer: the session has files that we have never seen; what the folder holds is compared with
             them, and looked at only when they are here, or each would be there twice.
     """
@@ -84,6 +88,7 @@ class Plan:
     servers: tuple[str, ...]
     policy: str = "auto"
     newcomer: bool = False
+    ice_servers: tuple[IceServerLike, ...] = ()
 
 
 class Node:
@@ -125,7 +130,7 @@ class Node:
             self._load(plan.store)
         self.texts = Texts(self.documents, self._text_edited, read_only=plan.record.role == "viewer")
         self.session = Session(self._set_up(), self.documents, now, folder=self._make_folder())
-        self._paths = DirectPaths(self._path_event)
+        self._paths = DirectPaths(self._path_event, plan.ice_servers)
         self._seals = Seals(plan.identity, self._feed, self._relay)
         self.journal = None if plan.store is None else Journal(plan.store, self.documents, self._tell, now)
         self.driver = Driver(
@@ -163,6 +168,7 @@ class Node:
             version=version("weft"),
             policy=self.plan.policy,
             unix_offset=time.time() - time.monotonic(),
+            jitter=lambda longest: self._rng.uniform(0, longest),
         )
 
     def _make_folder(self) -> SharedFolder:
@@ -185,6 +191,7 @@ class Node:
         if self.plan.folder is not None:
             await self._open_folder(self.plan.folder)
         if self.plan.servers:
+            await self._exits.enter_async_context(NetworkWatch(self._network_changed))
             self._enter(self.plan.servers)
         self._feed(Tick())
         await self._wait_for_scan()
@@ -226,8 +233,9 @@ class Node:
             self._server_event,
             self._seals.receive,
             rng=self._rng,
-            on_ice_servers=self._paths.use_ice_servers,
+            on_ice_servers=self._use_ice_servers,
         )
+        self._paths.before_attempt = self._signaling.check_ice_servers
         # undone in reverse: goodbyes leave through the server, then through the direct paths
         self._exits.push_async_callback(self._paths.aclose)
         self._go(self._stay(self._signaling))
@@ -310,6 +318,11 @@ class Node:
         else:
             self.driver.feed(event)
 
+    def _network_changed(self, event: NetworkChanged) -> None:
+        self._feed(event)
+        if self._signaling is not None:  # at the start there is none yet
+            self._signaling.retry_now()
+
     def _feed(self, event: Event) -> None:
         self.driver.feed(event)
 
@@ -322,6 +335,9 @@ class Node:
         if isinstance(notice, SyncDone):
             self._scan()
         self._hear(notice)
+
+    def _use_ice_servers(self, lent: Sequence[IceServerLike]) -> None:
+        self._paths.use_ice_servers([*self.plan.ice_servers, *lent])
 
     def _relay(self, address: bytes, payload: bytes) -> None:
         if self._signaling is not None:

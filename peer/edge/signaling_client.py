@@ -9,15 +9,16 @@ are in another.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from peer.core.events import Event, MemberAway, MemberJoined, MemberLeft, ServerEntered, ServerLost
 from peer.core.rota import CANDIDATES_LIMIT, Rota, State
 from peer.edge.endings import Ending, to_address
+from peer.edge.lent_servers import LentServers
 from peer.edge.server_url import ServerUrl
 from peer.edge.visit import Message, Place, Visit
 from signaling import messages
@@ -69,7 +70,7 @@ class SignalingClient:
         self._room_key = room_key
         self._emit = emit
         self._on_relay = on_relay
-        self._on_ice_servers = on_ice_servers
+        self._lent = LentServers(on_ice_servers, rng)
         self._rota = Rota(rng.uniform)
         self._visits: dict[str, tuple[Visit, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,6 +96,7 @@ class SignalingClient:
         aiohttp = await asyncio.to_thread(_import_aiohttp)
         time = asyncio.get_running_loop().time
         async with aiohttp.ClientSession() as http:
+            self._start(self._lent.renew(self._ask_for_servers))
             try:
                 while self._fault is None:
                     self._changed.clear()
@@ -131,6 +133,14 @@ class SignalingClient:
                 visit.probe()
         self._changed.set()
 
+    def check_ice_servers(self) -> None:
+        """Take back through `on_ice_servers` what has expired, or is older than a sleep."""
+        self._lent.look()
+
+    def _ask_for_servers(self) -> None:
+        if self._used is not None and self._used.outbox is not None:
+            self._used.outbox.put_control(messages.Ice())
+
     def look_again(self) -> None:
         """The servers to consider have changed."""
         self._changed.set()
@@ -156,10 +166,14 @@ class SignalingClient:
         if len(self._places) > _PLACES_LIMIT:
             del self._places[next(iter(self._places))]
         visit = Visit(server, self._room_key, place)
-        task = asyncio.create_task(self._visit(visit, http))
-        self._visits[server] = visit, task
+        self._visits[server] = visit, self._start(self._visit(visit, http))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run *work* until it ends, or we do; a fault in it ends us."""
+        task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._visited)
+        task.add_done_callback(self._is_over)
+        return task
 
     async def _visit(self, visit: Visit, http: "aiohttp.ClientSession") -> None:
         try:
@@ -169,7 +183,7 @@ class SignalingClient:
                 del self._visits[visit.name]
                 self._ended(visit, ending)
 
-    def _visited(self, task: asyncio.Task[None]) -> None:
+    def _is_over(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self._fault = task.exception()
@@ -206,7 +220,7 @@ class SignalingClient:
         assert welcome is not None, "a visit is used once it is inside"
         self._used, self._rota.used, self._told = visit, visit.name, None
         visit.take = self._take
-        self._on_ice_servers(welcome.ice_servers)
+        self._lent.take(welcome.ice_servers, welcome.ttl)
         motd = "".join(letter for letter in welcome.motd[:_MOTD_LIMIT] if letter.isprintable())
         self._emit(ServerEntered(visit.address, tuple(visit.members), motd, visit.name))
 
@@ -223,6 +237,10 @@ class SignalingClient:
         match message:
             case messages.Relayed(address, payload):
                 self._on_relay(address, payload)
+            case messages.IceServers():
+                self._lent.take(message.ice_servers, message.ttl)
+            case messages.Declined():
+                self._lent.put_off(message.retry_after_ms / 1000)
             case messages.Joined() | messages.Back():
                 self._emit(MemberJoined(to_address(message.address)))
             case messages.Away():
