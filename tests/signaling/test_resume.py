@@ -7,11 +7,22 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from signaling.messages import CLOSED_FOR_NOW, Away, Back, Claim, Enter, Joined, Left, Nonce, Welcome
+from signaling.messages import (
+    CLOSED_FOR_NOW,
+    Away,
+    Back,
+    Claim,
+    Enter,
+    Joined,
+    Left,
+    Nonce,
+    Welcome,
+    pack_frame,
+)
 from signaling.proofs import claim_bytes, proof_bytes
 from signaling.server import RoomServer
 from signaling.settings import Settings
-from tests.signaling.clients import Client, eventually, neighbours
+from tests.signaling.clients import Client, RawClient, eventually, neighbours, websocket_frame
 
 SETTINGS = Settings(port=0)
 ROOM = Ed25519PrivateKey.from_private_bytes(b"r" * 32)
@@ -57,6 +68,19 @@ async def test_a_connection_that_the_server_still_holds_is_superseded() -> None:
             await ann.send(ben.address, b"to the new one")
             assert (await again.frame()).payload == b"to the new one"
         await ben.leave()
+
+
+async def test_the_last_frames_of_a_member_come_before_the_word_that_it_left() -> None:
+    async with RoomServer(SETTINGS) as server, await Client.join(server, ROOM) as ann:
+        ben = await RawClient.connect(server)
+        await ben.enter(ROOM)
+        await ann.hear(Joined)
+        frames = [websocket_frame(pack_frame(ann.address, b"%d" % number)) for number in range(50)]
+        # in one packet, as a goodbye is
+        ben.writer.write(b"".join(frames) + websocket_frame((1000).to_bytes(2), 8))
+        assert [(await ann.frame()).payload for _ in frames] == [b"%d" % number for number in range(50)]
+        assert await ann.hear(Left) == Left(ben.address.hex())
+        ben.abort()
 
 
 async def test_closing_for_now_is_no_goodbye() -> None:
