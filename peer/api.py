@@ -168,7 +168,7 @@ class Session:
             "session": self.session_id,
             "folder": None if self.folder is None else str(self.folder),
             "role": self.role,
-            "server": {"url": self._node.plan.server, "state": self._node.server_state},
+            "server": {"url": self._node.server, "state": self._node.server_state},
             "files": self.files,
             "peers": [asdict(peer) for peer in self.peers],
             "uptime_s": round(time.monotonic() - self._started, 1),

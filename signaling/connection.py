@@ -58,6 +58,7 @@ class Connection:
         "on_end",
         "outbox",
         "place",
+        "said_goodbye",
         "socket",
         "talk",
         "throttle",
@@ -84,6 +85,7 @@ class Connection:
         self.on_end = on_end
         self.place: Membership[Connection] | None = None
         self.ending: Refusal | None = None
+        self.said_goodbye = False
         self.outbox = Outbox(
             control_limit=settings.queue_control,
             frame_limit=settings.queue_frames,

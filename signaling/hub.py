@@ -23,9 +23,13 @@ from signaling.errors import REASONS, Refusal
 from signaling.limits import AddressBook
 from signaling.messages import (
     ADDRESS_BYTES,
+    CLOSED_FOR_GOOD,
     NONCE_BYTES,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
+    TOKEN_BYTES,
+    Away,
+    Back,
     CloseCode,
     Declined,
     Enter,
@@ -45,11 +49,10 @@ from signaling.messages import (
     decode_from_client,
     encode,
     readdress,
-    room_id,
-    verify,
 )
-from signaling.outbox import Budget, Kind
-from signaling.rooms import Gone, Membership, Rooms
+from signaling.outbox import Behind, Budget, Kind
+from signaling.proofs import room_id, verify, verify_claim
+from signaling.rooms import Entered, Gone, Membership, News, Right, Rooms
 from signaling.settings import Settings
 from signaling.turn import Issuer
 
@@ -76,7 +79,12 @@ class Hub:
         self.random = random
         self.connections: set[Connection] = set()
         self.budget = Budget(settings.queue_total_bytes)
-        self.rooms: Rooms[Connection] = Rooms(room_limit=settings.rooms, member_limit=settings.room_members)
+        self.rooms: Rooms[Connection] = Rooms(
+            room_limit=settings.rooms,
+            member_limit=settings.room_members,
+            away_limit=settings.resume_total,
+            room_away_limit=settings.resume_members,
+        )
         self.addresses = AddressBook(
             connection_limit=settings.connections_per_address,
             rate=settings.connect_rate,
@@ -112,24 +120,37 @@ class Hub:
         if not verify(enter.room_key, nonce, enter.signature):
             raise Refusal(CloseCode.WRONG_PROOF)
         name = room_id(enter.room_key)
-        entered = self.rooms.enter(name, secrets.token_bytes(ADDRESS_BYTES), connection)
+        entered = self._resume(connection, name, enter, nonce)
+        resumed = entered is not None
+        if entered is None:
+            address, token = secrets.token_bytes(ADDRESS_BYTES), secrets.token_bytes(TOKEN_BYTES)
+            right = None if enter.member_key is None else Right(token, enter.member_key)
+            entered = self.rooms.enter(name, address, connection, right)
         connection.place = place = entered.membership
         connection.ice.take(asyncio.get_running_loop().time())
-        connection.send(encode(self._welcome(connection, place, list(entered.others))))
-        joined = encode(Joined(place.address.hex()))
+        connection.send(encode(self._welcome(connection, entered, resumed=resumed)))
+        news = encode((Back if resumed else Joined)(place.address.hex()))
         for other in entered.others.values():
-            other.send(joined)
+            other.send(news)
         fields = {"n": connection.number, "room": self._tag(name), "members": len(entered.others) + 1}
-        self.report("client.entered", fields)
+        self.report("client.resumed" if resumed else "client.entered", fields)
         return place
 
-    def leave(self, connection: Connection) -> None:
-        """Take a connection that is ending out of its room and tell those who stay."""
-        place = connection.place
-        if place is not None:
-            left = encode(Left(place.address.hex()))
-            for other in self.rooms.leave(place):
-                other.send(left)
+    def _resume(
+        self, connection: Connection, name: str, enter: Enter, nonce: bytes
+    ) -> Entered[Connection] | None:
+        """Give a client its address back if its claim is good; a bad one is as if it were not there."""
+        claim = enter.resume
+        place = None if claim is None else self.rooms.find(name, claim.token)
+        if claim is None or place is None or place.right is None:
+            return None
+        if not verify_claim(place.right.key, nonce, claim.token, claim.signature):
+            self.report("client.claim-refused", {"n": connection.number, "room": self._tag(name)})
+            return None
+        entered = self.rooms.resume(place, connection, secrets.token_bytes(TOKEN_BYTES))
+        if entered.superseded is not None:
+            entered.superseded.end(Refusal(CloseCode.SUPERSEDED))
+        return entered
 
     def issue(self, connection: Connection, place: Membership[Connection], now: float) -> None:
         """Give a member the list of STUN and TURN servers anew, unless it had one a moment ago."""
@@ -146,18 +167,42 @@ class Hub:
     def _ice_servers(self, connection: Connection, room: str) -> tuple[IceServer, ...]:
         return self.issuer.servers(time.time(), room, counted_as(connection.address))
 
-    def _welcome(
-        self, connection: Connection, place: Membership[Connection], members: list[bytes]
-    ) -> Welcome:
+    def leave(self, connection: Connection) -> None:
+        """A connection is ending: tell those who stay that its member is gone, or that it may come back."""
+        place, ending = connection.place, connection.ending
+        if place is None:
+            return
+        comes_back = not connection.said_goodbye if ending is None else ending.retryable
+        if comes_back:
+            self._tell(self.rooms.lose(place, asyncio.get_running_loop().time()))
+        else:
+            self._tell([News("left", place.address, self.rooms.leave(place))])
+
+    def expire(self, now: float) -> None:
+        """Give up those who have been away for too long."""
+        self._tell(self.rooms.expire(now, self.settings.resume_seconds))
+
+    def _tell(self, news: list[News[Connection]]) -> None:
+        for each in news:
+            kind = Away if each.what == "away" else Left
+            message = Behind(encode(kind(each.address.hex())))
+            for other in each.to:
+                other.forward(message)  # behind the member's last frames, a goodbye perhaps
+
+    def _welcome(self, connection: Connection, entered: Entered[Connection], *, resumed: bool) -> Welcome:
+        place = entered.membership
         return Welcome(
             address=place.address.hex(),
-            members=tuple(member.hex() for member in members),
+            members=tuple(member.hex() for member in entered.others),
             limits=self._limits,
             ice_servers=self._ice_servers(connection, place.room),
             server=self.name,
             motd=self.settings.motd,
             ping_seconds=self.settings.ping_seconds,
             ttl=self.issuer.ttl,
+            token=None if place.right is None else place.right.token,
+            resume_seconds=None if place.right is None else self.settings.resume_seconds,
+            resumed=resumed,
         )
 
     def _tag(self, room: str) -> str:
@@ -211,6 +256,7 @@ async def _pass_on(hub: Hub, connection: Connection, place: Membership[Connectio
     while connection.ending is None:
         message = await receive()
         if message.type not in HEARD:
+            connection.said_goodbye = message.type is WSMsgType.CLOSE and message.data == CLOSED_FOR_GOOD
             return
         now = connection.heartbeat.heard_at = time()
         if message.type is WSMsgType.BINARY:

@@ -77,6 +77,10 @@ class Settings:
     rooms: int = _setting(10_000, "rooms at once", at_least=1)
     room_members: int = _setting(64, "members of one room", at_least=1)
 
+    resume_seconds: float = _setting(120.0, "how long an address is kept for its member", at_least=0)
+    resume_members: int = _setting(64, "members of one room who may be away", at_least=0)
+    resume_total: int = _setting(10_000, "members of all rooms who may be away", at_least=0)
+
     message_bytes: int = _setting(LARGEST_MESSAGE_BYTES, "largest message", at_least=1024)
     enter_bytes: int = _setting(8 * 1024, "bytes that a client may send before its proof", at_least=512)
     enter_seconds: float = _setting(10.0, "time that a client has for its proof", at_least=0.05)

@@ -38,6 +38,7 @@ from peer.core.events import (
     DirectPieceArrived,
     DocumentEdited,
     Event,
+    MemberAway,
     MemberJoined,
     MemberLeft,
     NetworkChanged,
@@ -243,24 +244,24 @@ class World:
 
     # --- the server -----------------------------------------------------------------------------------
 
-    def enter(self, node: Node) -> None:
+    def enter(self, node: Node, kept: bytes | None = None) -> None:
+        """Let a node into the room; with *kept*, under the address it had before."""
         if not self.server_up or node.core is None or node.address is not None:
             return
         members = tuple(other.address for other in self.nodes if other.address is not None)
-        node.address = self.random.randbytes(8)
-        address = node.address
+        node.address = address = kept or self.random.randbytes(8)
         for other in self.nodes:
             if other.address is not None and other is not node:
                 self.in_order(("server", other.number), self.to(other, MemberJoined(address)))
         self.in_order(("server", node.number), self.to(node, ServerEntered(address, members)))
 
-    def leave(self, node: Node) -> None:
+    def leave(self, node: Node, kind: type[MemberLeft | MemberAway] = MemberLeft) -> None:
         address, node.address = node.address, None
         if address is None:
             return
         for other in self.nodes:
             if other.address is not None:
-                self.in_order(("server", other.number), self.to(other, MemberLeft(address)))
+                self.in_order(("server", other.number), self.to(other, kind(address)))
         for pair in [pair for pair in self._seals if address in pair]:
             del self._seals[pair]
 
@@ -285,12 +286,14 @@ class World:
             self.start_server()
 
     def drop_connection(self, node: Node) -> None:
-        """The node's connection to the server breaks; it comes back after a moment."""
-        if node.address is None or node.core is None:
+        """The node's connection to the server breaks; it comes back after a moment, or resumes."""
+        address = node.address
+        if address is None or node.core is None:
             return
-        self.leave(node)
+        resumes = self.random.random() < 0.5
+        self.leave(node, MemberAway if resumes else MemberLeft)
         self.in_order(("server", node.number), self.to(node, ServerLost("dropped")))
-        self.later(self.random.uniform(0.1, 3.0), partial(self.enter, node))
+        self.later(self.random.uniform(0.1, 3.0), partial(self.enter, node, address if resumes else None))
 
     def change_network(self, node: Node) -> None:
         """The node is on another network, or so its system says."""

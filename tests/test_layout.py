@@ -53,6 +53,7 @@ IMPORTERS: Final = {
     "aiohttp": {
         "peer.edge.endings",
         "peer.edge.signaling_client",
+        "peer.edge.visit",
         "signaling.connection",
         "signaling.hub",
         "signaling.server",
@@ -67,7 +68,8 @@ IMPORTERS: Final = {
         "peer.edge.identity",
         "peer.edge.sealed",
         "peer.edge.signaling_client",
-        "signaling.messages",
+        "peer.edge.visit",
+        "signaling.proofs",
     },
     "ifaddr": {"peer.edge.network_watch"},
     "msgspec": {

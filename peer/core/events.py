@@ -12,6 +12,7 @@ __all__ = [
     "AnswerMade",
     "BlobLoaded",
     "CandidatesFound",
+    "ConnectionEvent",
     "DirectBroken",
     "DirectLossyArrived",
     "DirectOpened",
@@ -27,6 +28,7 @@ __all__ = [
     "FileSeen",
     "FileTrouble",
     "LeaveRequested",
+    "MemberAway",
     "MemberJoined",
     "MemberLeft",
     "NetworkChanged",
@@ -51,11 +53,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ServerEntered:
-    """We are in the room; *members* are the addresses of those who were there before us."""
+    """We are in the room of *server* (its address), perhaps again, or of another one than before.
+
+    *members* are the addresses of those who were there before us.
+    """
 
     address: bytes
     members: tuple[bytes, ...]
     motd: str = ""
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,14 @@ class ServerLost:
 
 @dataclass(frozen=True, slots=True)
 class MemberJoined:
-    """Someone entered the room after us."""
+    """Someone entered the room, or is back in it on a new connection: what was on its way may be lost."""
+
+    address: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MemberAway:
+    """Someone's connection to the server broke; they may come back under the same address."""
 
     address: bytes
 
@@ -343,10 +356,11 @@ class Tick:
     """Nothing happened but time; sent when `next_deadline()` has come."""
 
 
-Event = (
+ConnectionEvent = (
     ServerEntered
     | ServerLost
     | MemberJoined
+    | MemberAway
     | MemberLeft
     | Sealed
     | SealBroken
@@ -359,6 +373,11 @@ Event = (
     | NetworkChanged
     | DirectOpened
     | DirectBroken
+)
+"""What concerns links, but for the pieces that a direct path brings."""
+
+Event = (
+    ConnectionEvent
     | DirectPieceArrived
     | DirectLossyArrived
     | FileEvent

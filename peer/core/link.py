@@ -22,6 +22,7 @@ __all__ = [
     "DEAD_AFTER",
     "DETOUR_AHEAD",
     "DOUBT",
+    "GRACE",
     "OVERLAP",
     "PING_EVERY",
     "RELAY_BUDGET",
@@ -40,6 +41,8 @@ SILENT_AFTER: Final = 6.5
 """Three pings and some patience; mosh tells its users after the same time."""
 DEAD_AFTER: Final = 15.0
 """Long enough for a laptop to change its network, short enough to free what a dead peer holds."""
+GRACE: Final = 15.0
+"""Seconds for which a peer that nothing leads to any more stays one: a server restarts, a laptop moves."""
 DOUBT: Final = 3.0
 """When the server says that someone left whose direct path still stands, it has this long to speak."""
 RELAY_BUDGET: Final = 256 * 1024
@@ -190,6 +193,7 @@ class Link:
         self.told_path: str | None = None
         self.told_silent = False
         self.doubted_until: float | None = None
+        self.away_until: float | None = None
         self.next_ping = now
         self._undecided_until: float | None = now + RELAY_PATIENCE
         self.policies = (policy, member.policy)
@@ -304,6 +308,23 @@ class Link:
         self.direct = carrier
         self.detour = Detour()
 
+    def doubt(self, now: float) -> None:
+        """The server says that they left; a direct path that stands has a moment to prove otherwise."""
+        self.doubted_until = now + DOUBT
+
+    def away(self, now: float) -> None:
+        """Nothing leads to the peer any more; it has `GRACE` seconds to come back."""
+        self.away_until = now + GRACE
+        self.doubted_until = None
+
+    def given_up(self, now: float) -> str | None:
+        """Why it is time to give the peer up, or `None`."""
+        if self.away_until is not None:
+            return "silent" if now >= self.away_until else None
+        if self.doubted_until is not None and now >= self.doubted_until:
+            return "left"
+        return "silent" if now - self.heard >= DEAD_AFTER else None
+
     def detach(self, carrier: Carrier, *, close: bool = True, drain: bool = False) -> None:
         """Drop one carrier."""
         sent, received = self._bytes_before
@@ -332,7 +353,10 @@ class Link:
 
     def next_deadline(self) -> float:
         """When someone must look at this link again."""
-        moments = [self.next_ping, self.heard + (DEAD_AFTER if self.told_silent else SILENT_AFTER)]
+        moments = [self.next_ping]
+        if not self.told_silent:
+            moments.append(self.heard + SILENT_AFTER)
+        moments.append(self.heard + DEAD_AFTER if self.away_until is None else self.away_until)
         if self.doubted_until is not None:
             moments.append(self.doubted_until)
         if self._undecided_until is not None and self.relay is not None and self.relay.out.frames:
@@ -356,6 +380,12 @@ class Listener(Protocol):
 
     def link_moved(self, link: Link, now: float) -> None:
         """Its content goes another way."""
+
+    def link_lost(self, link: Link, now: float) -> None:
+        """Nothing leads to the peer any more; it has `GRACE` seconds to come back."""
+
+    def link_returned(self, link: Link, now: float) -> None:
+        """It came back in time."""
 
     def link_closed(self, link: Link) -> None:
         """It is gone."""

@@ -116,6 +116,8 @@ class PresenceChanged:
     """Anchor and head in code points."""
     typing: bool
     idle: bool
+    away: bool = False
+    """Nothing leads to them at the moment; they have 15 s to come back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class Pathways:
         *,
         emit: Callable[[Action], None],
         summary: Callable[[], bytes],
-        lose: Callable[[Link, Carrier, str, float], None],
+        lose: Callable[[Link, Carrier, float], None],
         moved: Callable[[Link, float], None],
     ) -> None:
         self._setup = setup
@@ -175,15 +175,15 @@ class Pathways:
         link.decide()
         link.why_not = reason
         self._dialing[link].broken(attempt, reason, now)
-        self._follow(link, reason, now)
+        self._follow(link, now)
 
-    def _follow(self, link: Link, reason: str, now: float) -> None:
+    def _follow(self, link: Link, now: float) -> None:
         """A direct carrier goes with the attempt that made it."""
         direct, dialing = link.direct, self._dialing[link]
         if direct is not None and direct.key != dialing.standing:
             if now - direct.opened >= STOOD:
                 dialing.soon(now)
-            self._lose(link, direct, reason, now)
+            self._lose(link, direct, now)
 
     def _network_changed(self, event: NetworkChanged, now: float) -> None:
         self._ladder.moved(event.network)
@@ -202,7 +202,7 @@ class Pathways:
         match frame:
             case Offer():
                 dialing.offered(frame, now)
-                self._follow(link, "the other side dials again", now)
+                self._follow(link, now)
             case Answer():
                 dialing.answered(frame)
             case Candidates():
@@ -211,7 +211,7 @@ class Pathways:
                 link.decide()
                 link.why_not = frame.reason
                 dialing.declined(frame, now)
-                self._follow(link, frame.reason, now)
+                self._follow(link, now)
             case PathSeen():
                 self._named(link, carrier, frame, now)
             case _:

@@ -17,10 +17,11 @@ from typing import Final, Protocol, assert_never
 from peer.core.actions import Action, LoadBlob, SaveBlob, SendLossy, Stop, Tell
 from peer.core.blobs import Blobs
 from peer.core.carrier import Lane
-from peer.core.connections import ConnectionEvent, Connections
+from peer.core.connections import Connections
 from peer.core.documents import Documents
 from peer.core.events import (
     BlobLoaded,
+    ConnectionEvent,
     DirectLossyArrived,
     DirectPieceArrived,
     DocumentEdited,
@@ -229,6 +230,15 @@ class Session:
         """Content goes another way from now on."""
         self._sync.moved(link)
         self._blobs.moved(link)
+
+    def link_lost(self, link: Link, now: float) -> None:
+        """Nothing leads to the peer any more, for now."""
+        self._presence.away(link.member)
+
+    def link_returned(self, link: Link, now: float) -> None:
+        """The peer came back before it was given up."""
+        self._presence.back(link.member, now)
+        link.send(Lane.CONTROL, self._presence.snapshot())
 
     def link_closed(self, link: Link) -> None:
         """The peer is gone."""

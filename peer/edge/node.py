@@ -49,7 +49,7 @@ from peer.edge.journal import Journal
 from peer.edge.network_watch import NetworkWatch
 from peer.edge.registry import SessionRecord
 from peer.edge.seals import Seals
-from peer.edge.signaling_client import SignalingClient
+from peer.edge.signaling_client import Candidates, SignalingClient
 from peer.edge.store import Store
 from peer.edge.texts import Texts
 from peer.edge.watcher import Watcher
@@ -74,7 +74,7 @@ class Plan:
         record: the session's secrets and our place in it.
         store: where it is remembered; `None` keeps it in memory only.
         folder: what it is shown as on disk; `None` for documents without a folder.
-        server: where the room is; `None` only listens to nobody (a session alone).
+        servers: where the room is, best first; none: a session alone.
         policy: one of `policy.POLICIES`.
         ice_servers: the person's own STUN and TURN servers, which come before those of the server.
         newcomer: the session has files that we have never seen; what the folder holds is compared with
@@ -85,7 +85,7 @@ class Plan:
     record: SessionRecord
     store: Store | None
     folder: Path | None
-    server: str | None
+    servers: tuple[str, ...]
     policy: str = "auto"
     newcomer: bool = False
     ice_servers: tuple[IceServerLike, ...] = ()
@@ -110,7 +110,7 @@ class Node:
         self._folder: Folder | None = None
         self._has_begun_scan = False
         self._signaling: SignalingClient | None = None
-        self.server_state = "none" if plan.server is None else "connecting"
+        self.server_state = "connecting" if plan.servers else "none"
         try:
             self._build()
         except BaseException:
@@ -190,12 +190,12 @@ class Node:
         """
         if self.plan.folder is not None:
             await self._open_folder(self.plan.folder)
-        if self.plan.server is not None:
+        if self.plan.servers:
             await self._exits.enter_async_context(NetworkWatch(self._network_changed))
-            self._enter(self.plan.server)
+            self._enter(self.plan.servers)
         self._feed(Tick())
         await self._wait_for_scan()
-        if self.plan.server is not None and wait_for_server:
+        if self.plan.servers and wait_for_server:
             reason = await asyncio.shield(self._first_word)
             if self.driver.failure is not None:
                 raise self.driver.failure
@@ -226,9 +226,9 @@ class Node:
                 await self._scanned.wait()
                 await self.driver.caught_up()
 
-    def _enter(self, server: str) -> None:
+    def _enter(self, servers: Candidates | tuple[str, ...]) -> None:
         self._signaling = SignalingClient(
-            server,
+            servers,
             room_private_key(self.plan.record.secret),
             self._server_event,
             self._seals.receive,
@@ -255,6 +255,12 @@ class Node:
         self.server_state = "refused"
         advice = "Whoever is connected directly stays; nobody else finds you until Weft is started again."
         self._tell(Trouble("E-SERVER", f"{reason}. {advice}"))
+
+    @property
+    def server(self) -> str | None:
+        """The server whose room we are in, else the one that we would like best."""
+        inside = None if self._signaling is None else self._signaling.server
+        return inside or next(iter(self.plan.servers), None)
 
     def _server_event(self, event: Event) -> None:
         if isinstance(event, ServerEntered):

@@ -49,10 +49,11 @@ class Seals:
         self._epochs: dict[bytes, int] = {}
 
     def entered(self, address: bytes) -> None:
-        """We are known as *address* from now on; links of an earlier room are over."""
+        """We are known as *address* from now on; links of an earlier room, or connection, are over."""
+        if address != self._address:  # else the others remember the epochs of our last links
+            self._epochs.clear()
         self._address = address
         self._open.clear()
-        self._epochs.clear()
 
     def start(self, address: bytes) -> None:
         """Begin a link as its initiator, instead of any that was there."""

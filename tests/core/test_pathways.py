@@ -19,7 +19,7 @@ from peer.core.events import (
 )
 from peer.core.frames import Ack, Answer, Ask, Candidates, EditFrame, Offer, PathSeen, Ping, Pong, Redial
 from peer.core.ladder import Rung
-from peer.core.link import ACK_WITHIN, DOUBT, OVERLAP, agreed_path
+from peer.core.link import ACK_WITHIN, DOUBT, GRACE, OVERLAP, agreed_path
 from peer.core.notices import PeerPath, Trouble
 from peer.core.pathways import CHECK_SECONDS, NO_PATH_AFTER, WORD_PATIENCE
 from tests.core.test_connections import DIALLED, DIALS, both_ways, paths
@@ -143,6 +143,8 @@ def test_a_peer_whose_only_path_is_one_that_was_replaced_is_gone() -> None:
     guest.open_direct("direct", beside=True)
     assert guest.attempt is not None
     host.feed(ServerLost("gone"), DirectBroken(guest.attempt, "closed"))
+    assert host.session.peers()[0].path is None
+    host.wait(GRACE)
     assert not host.knows(guest)
 
 

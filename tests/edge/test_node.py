@@ -208,7 +208,7 @@ async def test_the_state_of_the_server_is_known(folder: Path, server: str) -> No
 async def test_a_session_without_a_server_is_alone(folder: Path) -> None:
     entry = new(folder)
     plan = node_module.Plan(
-        entry.plan.identity, entry.plan.record, entry.plan.store, entry.plan.folder, server=None
+        entry.plan.identity, entry.plan.record, entry.plan.store, entry.plan.folder, servers=()
     )
     running = Running(Entry(plan, "", resumed=False))
     await running.node.start(wait_for_server=True)
