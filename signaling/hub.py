@@ -152,21 +152,6 @@ class Hub:
             entered.superseded.end(Refusal(CloseCode.SUPERSEDED))
         return entered
 
-    def issue(self, connection: Connection, place: Membership[Connection], now: float) -> None:
-        """Give a member the list of STUN and TURN servers anew, unless it had one a moment ago."""
-        if connection.ice.take(now):
-            self.report("client.ice", {"n": connection.number})
-            listed = self._ice_servers(connection, place.room)
-            connection.send(encode(IceServers(listed, self.issuer.ttl)))
-            return
-        reason = REASONS[CloseCode.TOO_FAST]
-        wait = math.ceil(connection.ice.wait(now) * 1000)
-        message = f"a new list of servers is there every {self.issuer.issue_seconds:g} s"
-        connection.send(encode(Declined("ice", int(CloseCode.TOO_FAST), reason.name, message, wait)))
-
-    def _ice_servers(self, connection: Connection, room: str) -> tuple[IceServer, ...]:
-        return self.issuer.servers(time.time(), room, counted_as(connection.address))
-
     def leave(self, connection: Connection) -> None:
         """A connection is ending: tell those who stay that its member is gone, or that it may come back."""
         place, ending = connection.place, connection.ending
@@ -188,6 +173,21 @@ class Hub:
             message = Behind(encode(kind(each.address.hex())))
             for other in each.to:
                 other.forward(message)  # behind the member's last frames, a goodbye perhaps
+
+    def issue(self, connection: Connection, place: Membership[Connection], now: float) -> None:
+        """Give a member the list of STUN and TURN servers anew, unless it had one a moment ago."""
+        if connection.ice.take(now):
+            self.report("client.ice", {"n": connection.number})
+            listed = self._ice_servers(connection, place.room)
+            connection.send(encode(IceServers(listed, self.issuer.ttl)))
+            return
+        reason = REASONS[CloseCode.TOO_FAST]
+        wait = math.ceil(connection.ice.wait(now) * 1000)
+        message = f"a new list of servers is there every {self.issuer.issue_seconds:g} s"
+        connection.send(encode(Declined("ice", int(CloseCode.TOO_FAST), reason.name, message, wait)))
+
+    def _ice_servers(self, connection: Connection, room: str) -> tuple[IceServer, ...]:
+        return self.issuer.servers(time.time(), room, counted_as(connection.address))
 
     def _welcome(self, connection: Connection, entered: Entered[Connection], *, resumed: bool) -> Welcome:
         place = entered.membership

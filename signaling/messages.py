@@ -7,20 +7,10 @@ a newer program may have added.
 """
 
 from enum import IntEnum
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar, get_args
 
 import msgspec
 
-from signaling.frames import (
-    ADDRESS_BYTES,
-    FRAME_HEADER_BYTES,
-    Malformed,
-    Relayed,
-    address_of,
-    pack_frame,
-    readdress,
-    unpack_frame,
-)
 from signaling.proofs import claim_bytes, proof_bytes, room_id, verify
 
 __all__ = [
@@ -92,12 +82,23 @@ CLOSED_FOR_GOOD: Final = 1000
 CLOSED_FOR_NOW: Final = 4000
 """With this close code a client gives up a connection and means to come back."""
 
+ADDRESS_BYTES: Final = 8
+"""Length of an address: cannot be guessed within one connection, and short next to a key stroke."""
+
+FRAME_HEADER_BYTES: Final = 1 + ADDRESS_BYTES
+"""What precedes the payload of a relayed frame: its type and one address."""
+
 LARGEST_MESSAGE_BYTES: Final = 64 * 1024
 """A whole message of either kind: four pieces of 16 KiB would fit, a file would not."""
 
+_RELAYED: Final = b"\x01"
 _PUBLIC_KEY_BYTES: Final = 32
 _SIGNATURE_BYTES: Final = 64
 _FIRST_FINAL_CODE: Final = 4500
+
+
+class Malformed(ValueError):
+    """Bytes that do not follow `docs/protocol-signaling.md`; the only error that decoding raises."""
 
 
 class CloseCode(IntEnum):
@@ -290,21 +291,8 @@ class Error(_Message, frozen=True, tag="error"):
     retry_after_ms: int | None = None
 
 
-FromServer = (
-    Nonce
-    | Welcome
-    | IceServers
-    | Declined
-    | Joined
-    | Left
-    | Away
-    | Back
-    | PeerGone
-    | Ping
-    | Pong
-    | Restarting
-    | Error
-)
+_Comings = Nonce | Welcome | Joined | Left | Away | Back | PeerGone
+FromServer = _Comings | IceServers | Declined | Ping | Pong | Restarting | Error
 """Every control message that a server may send."""
 
 FromClient = Enter | Ice | Ping | Pong
@@ -321,10 +309,8 @@ _encoder: Final = msgspec.json.Encoder()
 _from_server: Final = msgspec.json.Decoder(FromServer)
 _from_client: Final = msgspec.json.Decoder(FromClient)
 _tagged: Final = msgspec.json.Decoder(_Tagged)
-_SERVER_TYPES: Final = frozenset(
-    ("nonce", "welcome", "joined", "left", "away", "back", "peer-gone", "ping", "pong", "restarting")
-) | {"error", "ice-servers", "declined"}
-_CLIENT_TYPES: Final = frozenset(("enter", "ice", "ping", "pong"))
+_SERVER_TYPES: Final = frozenset(kind.__struct_config__.tag for kind in get_args(FromServer))
+_CLIENT_TYPES: Final = frozenset(kind.__struct_config__.tag for kind in get_args(FromClient))
 # RecursionError: msgspec walks unknown fields too, and 64 KiB can hold 65,000 brackets.
 _DECODING_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -370,3 +356,45 @@ def _type_of(text: bytes | str) -> str:
         return _tagged.decode(text).type
     except _DECODING_ERRORS as problem:
         raise Malformed(f"a control message needs a type: {problem}") from problem
+
+
+class Relayed(NamedTuple):
+    """A relayed frame: *address* is the receiver on the way up and the sender on the way down."""
+
+    address: bytes
+    payload: bytes
+
+
+def pack_frame(address: bytes, payload: bytes) -> bytes:
+    """Write a relayed frame; *address* must have `ADDRESS_BYTES` bytes."""
+    return b"".join((_RELAYED, address, payload))
+
+
+def unpack_frame(frame: bytes) -> Relayed | None:
+    """Read a relayed frame; None if it is a binary message of a type that we do not know.
+
+    Raises:
+        Malformed: it is empty, or too short to hold an address.
+    """
+    address = address_of(frame)
+    return None if address is None else Relayed(address, frame[FRAME_HEADER_BYTES:])
+
+
+def address_of(frame: bytes) -> bytes | None:
+    """The address in a relayed frame, as `unpack_frame` would find it, without touching the payload.
+
+    Raises:
+        Malformed: as `unpack_frame`.
+    """
+    if frame[:1] == _RELAYED:
+        if len(frame) < FRAME_HEADER_BYTES:
+            raise Malformed(f"a frame of {len(frame)} bytes is too short for an address")
+        return frame[1:FRAME_HEADER_BYTES]
+    if not frame:
+        raise Malformed("a binary message needs at least a type")
+    return None
+
+
+def readdress(frame: bytes, address: bytes) -> bytes:
+    """The same relayed frame with another address in it."""
+    return _RELAYED + address + frame[FRAME_HEADER_BYTES:]

@@ -100,7 +100,7 @@ class Connections:
         self._lose_relays(now)
         if isinstance(event, ServerEntered):
             self._greeting.entered(event.address, event.members, now)
-            self._emit(Tell(ServerState("connected", event.motd)))
+            self._emit(Tell(ServerState("connected", event.motd, event.server)))
         else:
             self._greeting.server_lost()
             self._emit(Tell(ServerState("lost", event.reason)))
@@ -179,21 +179,23 @@ class Connections:
             self._back(link, now)
         self._paths.tell(link, now)
 
-    def _moved(self, link: Link, now: float) -> None:
-        """There is a direct path, which may be the first way that leads to the peer again."""
-        self._user.link_moved(link, now)
-        self._back(link, now)
-
     def _forget_last_run(self, member: Member, now: float) -> None:
         """Who starts Weft again will not be back as who they were."""
         for other in self.links():
-            if not other.carriers() and device_of(other.member.id) == device_of(member.id):
+            if other.away_until is not None and device_of(other.member.id) == device_of(member.id):
                 self._drop(other, "silent", now)
 
     def _back(self, link: Link, now: float) -> None:
         if link.away_until is not None:
             link.away_until = None
+            if link.content is None:
+                link.pathless_since = now
             self._user.link_returned(link, now)
+
+    def _moved(self, link: Link, now: float) -> None:
+        """A direct path opened."""
+        self._user.link_moved(link, now)
+        self._back(link, now)
 
     # --- receiving ----------------------------------------------------------------------------------------
 
@@ -237,7 +239,7 @@ class Connections:
         had = link.content
         link.detach(carrier)
         if had is not link.content:
-            if link.content is None and not link.allows_relay:
+            if link.content is None and link.relay is not None:
                 link.pathless_since = now
             self._user.link_moved(link, now)
             self._paths.tell(link, now)

@@ -31,6 +31,7 @@ __all__ = [
     "EditFrame",
     "Frame",
     "Hello",
+    "Missed",
     "NoDirect",
     "Offer",
     "PathSeen",
@@ -215,6 +216,13 @@ class Proof(msgspec.Struct, array_like=True, tag=17, frozen=True):
     mac: Sha256
 
 
+class Missed(msgspec.Struct, array_like=True, tag=21, frozen=True):
+    """You were away from here for so long, and meanwhile I made so many edits."""
+
+    milliseconds: Count
+    edits: Count
+
+
 class Candidates(msgspec.Struct, array_like=True, tag=18, frozen=True):
     """More addresses of the sender for an attempt, as candidate attributes of SDP; *last*: these were all."""
 
@@ -254,9 +262,10 @@ Frame = (
     | Candidates
     | PathSeen
     | Redial
+    | Missed
 )
 
-HIGHEST_TYPE: Final = 20
+HIGHEST_TYPE: Final = 21
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)

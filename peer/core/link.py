@@ -317,7 +317,7 @@ class Link:
     def away(self, now: float) -> None:
         """Nothing leads to the peer any more; it has `GRACE` seconds to come back."""
         self.away_until = now + GRACE
-        self.doubted_until = None
+        self.doubted_until = self.pathless_since = None
 
     def given_up(self, now: float) -> str | None:
         """Why it is time to give the peer up, or `None`."""

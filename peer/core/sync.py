@@ -84,6 +84,8 @@ class Sync:
         self._asked: set[DocId] = set()
         self._flushed: dict[DocId, float] = {}
         self._held: float | None = None
+        self.edits = 0
+        """Changes of one document made here and logged as one."""
 
     # --- links come, move and go ----------------------------------------------------------------
 
@@ -97,6 +99,7 @@ class Sync:
         exchange = self._exchanges[link]
         self._ask_again(exchange)
         exchange.answers.clear()
+        exchange.listed = False
         exchange.forget_kept()
         link.send(Lane.CONTROL, Summary(self.summary()))
 
@@ -134,6 +137,12 @@ class Sync:
             self._tell_done(exchange, now)
         else:
             exchange.owes_list = True
+
+    def in_step(self, link: Link) -> bool:
+        """Whether all that the peer has told of is here, and it has all that it asked for."""
+        exchange = self._exchanges[link]
+        busy = exchange.wanted or exchange.asking or exchange.answers
+        return not busy and (exchange.listed or link.member.role == "viewer")
 
     def _send_digests(self, exchange: Exchange, now: float) -> None:
         exchange.owes_list = exchange.behind = False
@@ -297,6 +306,7 @@ class Sync:
         if not updates:
             return
         update = updates[0] if len(updates) == 1 else merge_updates(updates)
+        self.edits += 1
         self._holdings.changed(doc)
         self._flushed.pop(doc, None)
         self._flushed[doc] = now

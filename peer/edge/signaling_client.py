@@ -9,9 +9,9 @@ are in another.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -49,8 +49,8 @@ class SignalingClient:
     *servers* are their addresses, best first, or a callable that gives them; after what it gives has changed,
     call `look_again`.  *emit* is told `ServerEntered`, `ServerLost`, `MemberJoined`, `MemberAway` and
     `MemberLeft`; *on_relay* is given the sender's address and the payload of each frame; *on_ice_servers* is
-    given the server's list right before `ServerEntered`, and again whenever it changes.  All three must
-    return at once.  *rng* spreads the waits.
+    given the server's list right before `ServerEntered`.  All three must return at once.  *rng* spreads the
+    waits.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class SignalingClient:
         aiohttp = await asyncio.to_thread(_import_aiohttp)
         time = asyncio.get_running_loop().time
         async with aiohttp.ClientSession() as http:
-            renewing = asyncio.create_task(self._lent.renew(self._ask_ice_servers))
+            self._start(self._lent.renew(self._ask_for_servers))
             try:
                 while self._fault is None:
                     self._changed.clear()
@@ -108,7 +108,6 @@ class SignalingClient:
                     await self._until(self._rota.next_deadline())
                 raise self._fault
             finally:
-                renewing.cancel()
                 await self._end_visits()
 
     async def _until(self, deadline: float | None) -> None:
@@ -120,14 +119,6 @@ class SignalingClient:
         """Send *payload* to *address*; dropped when we are not in the room, which `emit` was told."""
         if self._used is not None and self._used.outbox is not None:
             self._used.outbox.put_frame(messages.pack_frame(address, payload))
-
-    def check_ice_servers(self) -> None:
-        """Take back through `on_ice_servers` what has expired, or is older than a sleep."""
-        self._lent.look()
-
-    def _ask_ice_servers(self) -> None:
-        if self._used is not None and self._used.outbox is not None:
-            self._used.outbox.put_control(messages.Ice())
 
     def retry_now(self) -> None:
         """The network changed, or the machine woke: try at once, and see whether what stands still does."""
@@ -141,6 +132,14 @@ class SignalingClient:
             else:
                 visit.probe()
         self._changed.set()
+
+    def check_ice_servers(self) -> None:
+        """Take back through `on_ice_servers` what has expired, or is older than a sleep."""
+        self._lent.look()
+
+    def _ask_for_servers(self) -> None:
+        if self._used is not None and self._used.outbox is not None:
+            self._used.outbox.put_control(messages.Ice())
 
     def look_again(self) -> None:
         """The servers to consider have changed."""
@@ -167,10 +166,14 @@ class SignalingClient:
         if len(self._places) > _PLACES_LIMIT:
             del self._places[next(iter(self._places))]
         visit = Visit(server, self._room_key, place)
-        task = asyncio.create_task(self._visit(visit, http))
-        self._visits[server] = visit, task
+        self._visits[server] = visit, self._start(self._visit(visit, http))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run *work* until it ends, or we do; a fault in it ends us."""
+        task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._visited)
+        task.add_done_callback(self._is_over)
+        return task
 
     async def _visit(self, visit: Visit, http: "aiohttp.ClientSession") -> None:
         try:
@@ -180,7 +183,7 @@ class SignalingClient:
                 del self._visits[visit.name]
                 self._ended(visit, ending)
 
-    def _visited(self, task: asyncio.Task[None]) -> None:
+    def _is_over(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self._fault = task.exception()

@@ -137,7 +137,7 @@ def test_a_path_that_was_replaced_may_end_before_its_time(how: str) -> None:
     assert paths(host) == expected
 
 
-def test_a_peer_whose_only_path_is_one_that_was_replaced_is_gone() -> None:
+def test_a_peer_whose_only_path_is_one_that_was_replaced_is_away_and_then_gone() -> None:
     host = Host()
     guest = Guest(host, DIALS).join().open_direct("turn")
     host.wait(1.0)

@@ -29,12 +29,17 @@ from signaling.messages import (
     PeerGone,
     Ping,
     Pong,
+    Relayed,
     Restarting,
     Welcome,
+    address_of,
     decode_from_client,
     decode_from_server,
     encode,
     is_retryable,
+    pack_frame,
+    readdress,
+    unpack_frame,
 )
 
 LIMITS = Limits(
@@ -168,6 +173,40 @@ def test_any_bytes_are_read_or_malformed(text: bytes) -> None:
             decode(text)
         except Malformed:
             continue
+
+
+@given(st.binary(max_size=40))
+def test_any_binary_message_is_a_frame_unknown_or_malformed(message: bytes) -> None:
+    try:
+        frame = unpack_frame(message)
+    except Malformed:
+        assert len(message) < 9
+    else:
+        assert (frame is None) == (message[0] != 1)
+        if frame is not None:
+            assert pack_frame(frame.address, frame.payload) == message
+
+
+def test_frames_keep_their_payload_and_change_their_address() -> None:
+    up = pack_frame(b"receiver", b"payload")
+    assert up == b"\x01receiverpayload"
+    assert unpack_frame(up) == Relayed(b"receiver", b"payload")
+    assert address_of(up) == b"receiver"
+    assert readdress(up, b"a sender") == b"\x01a senderpayload"
+    assert unpack_frame(b"\x01receiver") == Relayed(b"receiver", b"")
+
+
+def test_a_frame_without_a_whole_address_is_malformed() -> None:
+    for short in (b"", b"\x01", b"\x01receive"):
+        with pytest.raises(Malformed):
+            unpack_frame(short)
+        with pytest.raises(Malformed):
+            address_of(short)
+
+
+def test_an_unknown_binary_message_is_ignored() -> None:
+    assert unpack_frame(b"\x02anything") is None
+    assert address_of(b"\x00") is None
 
 
 def test_close_codes_below_4500_may_be_retried() -> None:
