@@ -16,6 +16,7 @@ __all__ = [
     "Action",
     "AddCandidates",
     "AppendUpdate",
+    "CheckServer",
     "CloseDirect",
     "CloseSeal",
     "DialDirect",
@@ -121,6 +122,11 @@ class CloseDirect:
 
     attempt: Attempt
     drain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CheckServer:
+    """Something is wrong with the network: see whether the server still answers, and if not, come again."""
 
 
 # --- the store --------------------------------------------------------------------------------------
@@ -258,6 +264,7 @@ Action = (
     | SendPiece
     | SendLossy
     | CloseDirect
+    | CheckServer
     | AppendUpdate
     | SaveShadow
     | ForgetShadow

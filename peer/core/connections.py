@@ -7,7 +7,7 @@ these meet in one `Link` per peer, whose pulse is watched.
 from collections.abc import Callable
 from typing import Final, assert_never
 
-from peer.core.actions import Action, Tell
+from peer.core.actions import Action, CheckServer, Tell
 from peer.core.carrier import Lane
 from peer.core.events import (
     ConnectionEvent,
@@ -26,6 +26,7 @@ from peer.core.greeting import REFUSED_FOR, Greeting, Setup
 from peer.core.ids import Attempt, PeerId, device_of
 from peer.core.link import PING_EVERY, SILENT_AFTER, Carrier, Link, Listener, Member
 from peer.core.notices import PeerJoined, PeerLeft, PeerSilent, ServerState, Warned
+from peer.core.outage import Outage
 from peer.core.pathways import PathFrame, Pathways
 from peer.errors import Refused, RemoteError
 
@@ -52,7 +53,10 @@ class Connections:
         self._user = user
         self._greeting = Greeting(setup, emit, self._admit)
         self._links: dict[PeerId, Link] = {}
-        self._paths = Pathways(setup, emit=emit, summary=summary, lose=self._lose, moved=self._moved)
+        self._outage = Outage(lambda: emit(CheckServer()))
+        self._paths = Pathways(
+            setup, emit=emit, summary=summary, lose=self._lose, moved=self._moved, doubt=self._doubt
+        )
         self._left = False
 
     # --- asking ---------------------------------------------------------------------------------------
@@ -75,8 +79,10 @@ class Connections:
         """Take one event of the network."""
         match event:
             case ServerEntered() | ServerLost():
+                self._outage.heard(now)
                 self._server(event, now)
             case MemberJoined() | MemberAway() | MemberLeft():
+                self._outage.heard(now)
                 self._member(event, now)
             case Sealed() | SealBroken() | RelayPieceArrived():
                 self._relay(event, now)
@@ -202,7 +208,11 @@ class Connections:
         except RemoteError as error:
             self.cut_off(link, error, now)
 
+    def _doubt(self, now: float) -> None:
+        self._outage.doubt(now)
+
     def _alive(self, link: Link, now: float) -> None:
+        self._outage.heard(now)
         link.doubted_until = None
         if link.told_silent:
             link.told_silent = False
@@ -281,6 +291,7 @@ class Connections:
         for link in self.links():
             self._watch(link, now)
         self._paths.tick(now)
+        self._outage.tick(now, anybody=bool(self._links))
 
     def _watch(self, link: Link, now: float) -> None:
         silence = now - link.heard
@@ -308,5 +319,5 @@ class Connections:
             return None
         moments = [self._greeting.next_deadline()]
         moments += [link.next_deadline() for link in self._links.values()]
-        moments.append(self._paths.next_deadline())
+        moments += [self._paths.next_deadline(), self._outage.next_deadline()]
         return min((moment for moment in moments if moment is not None), default=None)

@@ -179,6 +179,7 @@ class Link:
         allows_relay: both let contents go through the server.
         pathless_since: contents have had no way since then, and nobody was told.
         why_not: how the last attempt at a direct path ended.
+        next_probe: the relay is asked for a sign of life, beside a doubtful direct path, no earlier.
         checked_since, checked_until: the direct path has this time to prove that it still stands.
     """
 
@@ -200,6 +201,7 @@ class Link:
         self.allows_relay = allows_relay(*self.policies)
         self.pathless_since = None if self.allows_relay else now
         self.why_not = "nothing answered yet"
+        self.next_probe = now
         self.checked_since = now
         self.checked_until: float | None = None
         self._emit = emit

@@ -30,7 +30,16 @@ from peer.core.link import DOUBT, SILENT_AFTER, Carrier, Link, agreed_path
 from peer.core.notices import PeerPath, Trouble
 from peer.core.policy import ways
 
-__all__ = ["CHECK_SECONDS", "NO_PATH_AFTER", "STOOD", "WORD_PATIENCE", "PathEvent", "PathFrame", "Pathways"]
+__all__ = [
+    "CHECK_SECONDS",
+    "NO_PATH_AFTER",
+    "PROBE_EVERY",
+    "STOOD",
+    "WORD_PATIENCE",
+    "PathEvent",
+    "PathFrame",
+    "Pathways",
+]
 
 STOOD: Final = 5.0
 """Seconds after which a path is worth dialling again at once when it dies; else its next try has its turn."""
@@ -38,6 +47,8 @@ CHECK_SECONDS: Final = 2.0
 """For a path to answer after our network changed: one lost packet (SCTP waits a second) and a round trip."""
 NO_PATH_AFTER: Final = 10.0
 """Seconds without any path that the two allow, after which people are told: most are found within three."""
+PROBE_EVERY: Final = 1.0
+"""Seconds between two questions whether the relay is any better than a doubtful direct path."""
 WORD_PATIENCE: Final = 0.5
 """Seconds for the other side to say what it takes a path to be, before people are told our word alone."""
 
@@ -65,12 +76,14 @@ class Pathways:
         summary: Callable[[], bytes],
         lose: Callable[[Link, Carrier, float], None],
         moved: Callable[[Link, float], None],
+        doubt: Callable[[float], None],
     ) -> None:
         self._setup = setup
         self._emit = emit
         self._summary = summary
         self._lose = lose
         self._moved = moved
+        self._doubt = doubt
         self._ladder = Ladder()
         self._dialing: dict[Link, Dialing] = {}
         self._attempts = 0
@@ -243,19 +256,43 @@ class Pathways:
         direct = link.direct
         if link.checked_until is not None and (direct is None or direct.heard > link.checked_since):
             link.checked_until = None
-        if direct is not None and link.relay is not None and self._is_dead(link, direct, now):
-            link.checked_until = None
-            self._broken(link, Attempt(int(direct.key)), "nothing came through it any more", now)
+        if direct is not None and now >= self._doubtful_since(link, direct):
+            self._doubt_path(link, direct, now)
         self.tell(link, now)
         self._tell_pathless(link, now)
 
+    def _doubt_path(self, link: Link, direct: Carrier, now: float) -> None:
+        """A direct path is odd: is the server still there, and is the relay any better?"""
+        self._doubt(now)
+        relay = link.relay
+        if relay is None:
+            return
+        if relay.heard > direct.heard:
+            if now >= self._dead_at(link, direct):
+                link.checked_until = None
+                self._broken(link, Attempt(int(direct.key)), "nothing came through it any more", now)
+        elif now >= link.next_probe:
+            link.next_probe = now + PROBE_EVERY
+            relay.ping(now, self._summary())
+
     @staticmethod
-    def _is_dead(link: Link, direct: Carrier, now: float) -> bool:
-        """Whether a path that has the relay beside it has been silent for too long."""
-        silence = now - direct.heard
-        stuck = silence >= DOUBT and link.detour.is_late(now, link.patience)
-        doubted = link.checked_until is not None and now >= link.checked_until
-        return silence >= SILENT_AFTER or stuck or doubted
+    def _doubtful_since(link: Link, direct: Carrier) -> float:
+        moments = [direct.heard + DOUBT]
+        if link.detour.has_any():
+            moments.append(link.detour.late_at(link.patience))
+        if link.checked_until is not None:
+            moments.append(link.checked_since)
+        return min(moments)
+
+    @staticmethod
+    def _dead_at(link: Link, direct: Carrier) -> float:
+        """When a path is given up if it stays silent; for one that owes something, that is sooner."""
+        moments = [direct.heard + SILENT_AFTER]
+        if link.detour.has_any():
+            moments.append(max(direct.heard + DOUBT, link.detour.late_at(link.patience)))
+        if link.checked_until is not None:
+            moments.append(link.checked_until)
+        return min(moments)
 
     def next_deadline(self) -> float | None:
         """When `tick` or `watch` has something to do."""
@@ -264,18 +301,20 @@ class Pathways:
             moments += self._moments(link)
         return min((moment for moment in moments if moment is not None), default=None)
 
-    @staticmethod
-    def _moments(link: Link) -> list[float | None]:
+    def _moments(self, link: Link) -> list[float | None]:
         moments = [link.pathless_since + NO_PATH_AFTER if link.pathless_since is not None else None]
         direct = link.direct
         if direct is None:
             return moments
         if not direct.agreed and link.told_path != direct.path:
             moments.append(direct.opened + WORD_PATIENCE)
-        if link.relay is not None:
-            moments += [direct.heard + SILENT_AFTER, link.checked_until]
-            if link.detour.has_any():
-                moments.append(max(direct.heard + DOUBT, link.detour.late_at(link.patience)))
+        relay, doubtful = link.relay, self._doubtful_since(link, direct)
+        if relay is None:
+            return moments
+        if relay.heard > direct.heard:
+            moments.append(self._dead_at(link, direct))
+        else:
+            moments.append(max(doubtful, link.next_probe))
         return moments
 
     # --- people -------------------------------------------------------------------------------------------

@@ -140,6 +140,7 @@ class Node:
             journal=self.journal,
             tell=self._tell,
             is_held=self.texts.is_held,
+            check_server=self._check_server,
             ended=self._over,
         )
         self.documents.on_change = self._document_changed
@@ -320,6 +321,9 @@ class Node:
 
     def _network_changed(self, event: NetworkChanged) -> None:
         self._feed(event)
+        self._check_server()
+
+    def _check_server(self) -> None:
         if self._signaling is not None:  # at the start there is none yet
             self._signaling.retry_now()
 

@@ -200,7 +200,7 @@ async def test_a_connection_that_died_with_the_old_network_is_noticed_soon(
     async with scripted(fall_asleep, let_in_and_wait) as url, guest((url,)) as ana:
         await ana.next(ServerEntered)
         ana.client.retry_now()
-        assert "after the network changed" in (await ana.next(ServerLost)).reason
+        assert "the network is in doubt" in (await ana.next(ServerLost)).reason
         await ana.next(ServerEntered)
 
 
