@@ -53,10 +53,8 @@ from peer.edge.watcher import Watcher
 from peer.edge.webrtc import DirectPaths
 from peer.errors import ServerUnreachable, StorageError
 
-__all__ = ["CLIENT_BITS", "LEAVE_SECONDS", "SCAN_SECONDS", "Node", "Plan"]
+__all__ = ["LEAVE_SECONDS", "SCAN_SECONDS", "Node", "Plan"]
 
-CLIENT_BITS: Final = 53
-"""CRDT client ids: as many bits as Yjs can hold, so that two runs never get the same."""
 LEAVE_SECONDS: Final = 2.0
 """For the core to say goodbye; longer only if an application keeps a transaction open."""
 SCAN_SECONDS: Final = 0.3
@@ -118,13 +116,14 @@ class Node:
     def _build(self) -> None:
         plan, now = self.plan, time.monotonic()
         self._rng = random.Random(os.urandom(32))
-        self.client = self._rng.getrandbits(CLIENT_BITS) or 1
+        setup = self._set_up()
+        self.client = setup.client
         self.documents = Documents(lambda: self.client)
         self._shadows: list[SaveShadow] = []
         if plan.store is not None:
             self._load(plan.store)
         self.texts = Texts(self.documents, self._text_edited, read_only=plan.record.role == "viewer")
-        self.session = Session(self._set_up(), self.documents, now, folder=self._make_folder())
+        self.session = Session(setup, self.documents, now, folder=self._make_folder())
         self._paths = DirectPaths(self._path_event)
         self._seals = Seals(plan.identity, self._feed, self._relay)
         self.journal = None if plan.store is None else Journal(plan.store, self.documents, self._tell, now)
@@ -157,7 +156,6 @@ class Node:
             chain=record.chain,
             role=record.role,
             name=record.name,
-            client=self.client,
             link_key=link_key(record.secret),
             host=_host_tag(record.secret),
             version=version("weft"),

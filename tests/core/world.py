@@ -32,7 +32,7 @@ from peer.core.events import (
 )
 from peer.core.frames import PROTOCOL, Ack, Answer, Frame, Hello, Offer, Pong, Proof, decode, encode
 from peer.core.greeting import Setup
-from peer.core.ids import Attempt, DeviceKey, DocId, PeerId, peer_id
+from peer.core.ids import Attempt, DeviceKey, DocId, PeerId, client_of, peer_id
 from peer.core.link import Link, Member
 from peer.core.notices import Notice
 from peer.core.session import Session, SharedFolder
@@ -58,7 +58,7 @@ def peer(number: int) -> PeerId:
 
 def member(number: int = 1, *, role: str = "editor", policy: str = "auto") -> Member:
     """A member with this number in its id."""
-    return Member(peer(number), f"node {number}", role, number, b"h" * 16, policy)
+    return Member(peer(number), f"node {number}", role, client_of(peer(number)), b"h" * 16, policy)
 
 
 def link(orders: list[Action], number: int = 1, *, role: str = "editor", policy: str = "auto") -> Link:
@@ -94,7 +94,6 @@ def setup(number: int, role: Role = Role.EDITOR, policy: str = "auto") -> Setup:
         chain=tuple(certificates(number, role)),
         role=role.word,
         name=f"host {number}",
-        client=number,
         link_key=LINK_KEY,
         host=b"h" * 16,
         version="0",
@@ -123,7 +122,7 @@ class Host:
     ) -> None:
         self.setup = setup(number, role, policy)
         self.now = 100.0
-        self.documents = Documents(lambda: number)
+        self.documents = Documents(lambda: self.setup.client)
         self.session = Session(self.setup, self.documents, self.now, folder=folder)
         self.orders: list[Action] = []
         self.guests: list[Guest] = []
@@ -204,7 +203,7 @@ class Guest:
         self.device = device(number)
         self.instance = bytes((number,)) * 8 if instance is None else instance
         self.id = peer_id(self.device, self.instance)
-        self.client = number if client is None else client
+        self.client = client_of(self.id) if client is None else client
         self.address = bytes((number,)) * 8 if address is None else address
         self.policy = policy
         self.chain = certificates(number, role)
