@@ -270,6 +270,7 @@ class SignalingClient:
                 outbox.put_control(messages.Pong())
             else:
                 self._take(message)
+                await asyncio.sleep(0)  # a turn after each: what was read at once may be thousands
 
     def _take(self, message: messages.FromServer | messages.Relayed | None) -> None:
         match message:

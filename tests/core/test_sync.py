@@ -165,7 +165,7 @@ def test_a_large_answer_on_a_slow_path_is_waited_for() -> None:
     for _ in range(4):
         host.wait(ASK_PATIENCE * 0.6)
         guest.say(Pong(1, 0))
-        host.feed(guest.carried(b"\x05" + bytes(100)))
+        host.feed(guest.carried(b"\x05" + bytes(2000)))
     assert len(guest.said(Ask)) == 1
     host.wait(6.0)
     guest.say(Pong(1, 0))
