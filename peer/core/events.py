@@ -272,7 +272,7 @@ FileEvent = (
 
 @dataclass(frozen=True, slots=True)
 class BlobLoaded:
-    """A blob that a peer asked for was read from the store (`None`: it is not there)."""
+    """A blob that a peer, or we, asked for was read from the store (`None`: it is not there)."""
 
     peer: PeerId
     digest: bytes

@@ -14,6 +14,7 @@ import hashlib
 import os
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -36,8 +37,9 @@ from peer.core.events import (
 )
 from peer.core.files import Files
 from peer.core.greeting import Setup
-from peer.core.ids import DocId, peer_id
+from peer.core.ids import INDEX, DocId, peer_id
 from peer.core.invitation import link_key, room_private_key
+from peer.core.layout import blob_digests
 from peer.core.notices import Notice, SyncDone, Trouble
 from peer.core.session import Session, SharedFolder
 from peer.edge.driver import Driver
@@ -59,6 +61,8 @@ LEAVE_SECONDS: Final = 2.0
 """For the core to say goodbye; longer only if an application keeps a transaction open."""
 SCAN_SECONDS: Final = 0.3
 """For the files of a folder to be known when the session begins."""
+SHADOWS_IN_USE: Final = 2
+"""Contents of a binary file that its shadows keep: what it held last, and what was to be written then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +144,29 @@ class Node:
 
     def _load(self, store: Store) -> None:
         self._shadows = store.shadows()
+        intact = True
         for doc in store.documents():
             document = self.documents.open(doc)
             for update in store.updates(doc):
                 try:
                     document.load(update)
                 except StorageError as error:
+                    intact = intact and doc != INDEX
                     self._tell(Trouble("E-STORAGE", f"{error} What is missing comes from the others."))
+        if intact:
+            store.keep_blobs(self._blobs_in_use())
+
+    def _blobs_in_use(self) -> set[bytes]:
+        """What the index names, and what the disk held last, holds, or is about to hold.
+
+        Asked before anything runs: later, something may be under way that neither of them names yet.
+        """
+        held: dict[DocId, deque[bytes]] = {}
+        for shadow in self._shadows:
+            if shadow.binary:
+                held.setdefault(shadow.doc, deque(maxlen=SHADOWS_IN_USE)).append(shadow.content)
+        named = blob_digests(self.documents.open(INDEX).index.entries())
+        return named.union(*held.values())
 
     def _set_up(self) -> Setup:
         record = self.plan.record

@@ -11,7 +11,16 @@ from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from peer.core.actions import AcceptOffer, Action, DialDirect, SendLossy, SendPiece, SendRelay, Tell
+from peer.core.actions import (
+    AcceptOffer,
+    Action,
+    DialDirect,
+    LoadBlob,
+    SendLossy,
+    SendPiece,
+    SendRelay,
+    Tell,
+)
 from peer.core.carrier import DIRECT_WINDOW, RELAY_WINDOW, Incoming, Lane, Outgoing, Window
 from peer.core.certificates import FOREVER, Role, issue, public_bytes
 from peer.core.document import Document
@@ -19,6 +28,7 @@ from peer.core.documents import Documents
 from peer.core.edits import Edit
 from peer.core.events import (
     AnswerMade,
+    BlobLoaded,
     DirectOpened,
     DirectPieceArrived,
     DocumentEdited,
@@ -109,7 +119,11 @@ def proof(binding: bytes, *, initiator: bool, secret: bytes = LINK_KEY) -> Proof
 
 
 class Host:
-    """Our side: one real session, the clock, and all that it ordered."""
+    """Our side: one real session, the clock, and all that it ordered.
+
+    Attributes:
+        stored: the blobs in its own store, by digest; asked for there, they come at once.
+    """
 
     def __init__(
         self,
@@ -125,6 +139,7 @@ class Host:
         self.documents = Documents(lambda: self.setup.client)
         self.session = Session(self.setup, self.documents, self.now, folder=folder)
         self.orders: list[Action] = []
+        self.stored: dict[bytes, bytes] = {}
         self.guests: list[Guest] = []
         if enters:
             self.feed(Tick(), ServerEntered(ADDRESS, (ADDRESS,)))
@@ -139,6 +154,10 @@ class Host:
                     guest.receive(action)
         for guest in self.guests:
             guest.acknowledge()
+        for action in actions:
+            if isinstance(action, LoadBlob) and action.peer == self.setup.me:
+                content = self.stored.get(action.digest)
+                self.feed(BlobLoaded(action.peer, action.digest, 0, len(content or b""), content))
         return actions
 
     def wait(self, seconds: float) -> None:

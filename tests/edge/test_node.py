@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from peer.core.contents import digest_of
 from peer.core.edits import Edit
 from peer.core.ids import INDEX, DocId
+from peer.core.layout import Blob
 from peer.core.notices import Notice, ServerState, Trouble
 from peer.edge import node as node_module
 from peer.edge.entry import Entry, enter_again, enter_by_link, enter_new
@@ -18,6 +20,7 @@ from peer.errors import StorageError
 from signaling.server import RoomServer
 from signaling.settings import Settings
 
+ONE, TWO = b"\x00one", b"\x00two, and more"
 NOWHERE = "http://127.0.0.1:1"
 
 
@@ -121,6 +124,60 @@ async def test_a_damaged_update_costs_only_itself(folder: Path) -> None:
     assert len(later.troubles()) == 1
     assert later.text("a.md") == "one\n"
     await later.node.close()
+
+
+def stored(entry: Entry, *contents: bytes) -> list[bool]:
+    """Which of these contents are kept as blobs."""
+    assert entry.plan.store is not None
+    entry.plan.store.commit()
+    return [entry.plan.store.has_blob(digest_of(content)) for content in contents]
+
+
+async def test_what_a_binary_file_held_long_ago_is_dropped_at_the_next_start(folder: Path) -> None:
+    (folder / "a.png").write_bytes(ONE)
+    running = await Running(new(folder)).start()
+    names = running.node.documents.open(INDEX).index.entries
+    (folder / "a.png").write_bytes(TWO)
+    await until(lambda: any(digest_of(TWO).hex() in str(value) for value in names().values()))
+    await running.node.close()
+    entry = again(folder)
+    assert stored(entry, ONE, TWO) == [True, True], "while it ran, nothing was dropped"
+    resumed = await Running(entry).start()
+    assert stored(entry, ONE, TWO) == [True, True], "the one before may still be an editor's"
+    await resumed.node.close()
+    (folder / "a.png").unlink()
+    resumed = await Running(again(folder)).start()
+    names = resumed.node.documents.open(INDEX).index.entries
+    await until(lambda: any(key.endswith("/gone") for key in names()))
+    await resumed.node.close()
+    entry = again(folder)
+    resumed = await Running(entry).start()
+    assert stored(entry, ONE, TWO) == [False, True], "who deleted the file may not have known all"
+    await resumed.node.close()
+
+
+async def test_nothing_is_dropped_when_the_list_of_files_is_damaged(folder: Path) -> None:
+    (folder / "a.png").write_bytes(ONE)
+    await (await Running(new(folder)).start()).node.close()
+    entry = again(folder)
+    assert entry.plan.store is not None
+    entry.plan.store.save_blob(digest_of(TWO), TWO)
+    entry.plan.store.append(INDEX, b"\xff" * 20, b"a" * 32, 1.0)
+    resumed = await Running(entry).start()
+    assert stored(entry, ONE, TWO) == [True, True]
+    await resumed.node.close()
+
+
+async def test_what_a_file_held_before_comes_from_our_own_store(folder: Path) -> None:
+    (folder / "a.png").write_bytes(ONE)
+    running = await Running(new(folder)).start()
+    index = running.node.documents.open(INDEX).index
+    key = next(key for key, value in index.entries().items() if digest_of(ONE).hex() in str(value))
+    (folder / "a.png").write_bytes(TWO)
+    await until(lambda: digest_of(TWO).hex() in str(index.entries()[key]))
+    index.set(key, str(Blob(digest_of(ONE), len(ONE)).after(Blob(digest_of(TWO), len(TWO)))))
+    await until(lambda: (folder / "a.png").read_bytes() == ONE)
+    await running.node.close()
 
 
 async def test_a_store_that_cannot_be_read_is_closed_again(
