@@ -61,6 +61,8 @@ LEAVE_SECONDS: Final = 2.0
 """For the core to say goodbye; longer only if an application keeps a transaction open."""
 SCAN_SECONDS: Final = 0.3
 """For the files of a folder to be known when the session begins."""
+EMPTY_SECONDS: Final = 5.0
+"""For somebody with files to come, before a newcomer believes that the session has none."""
 SHADOWS_IN_USE: Final = 2
 """Contents of a binary file that its shadows keep: what it held last, and what was to be written then."""
 
@@ -332,8 +334,17 @@ class Node:
 
     def _tell(self, notice: Notice) -> None:
         if isinstance(notice, SyncDone):
-            self._scan()
+            self._peer_told_all()
         self._hear(notice)
+
+    def _peer_told_all(self) -> None:
+        """A peer has told what it knows: with that, a newcomer can look at what its folder holds."""
+        if not self._has_begun_scan and self.documents.open(INDEX).is_empty():
+            # a session without files, or somebody who is as new as we are
+            later = asyncio.get_running_loop().call_later(EMPTY_SECONDS, self._scan)
+            self._exits.callback(later.cancel)
+        else:
+            self._scan()
 
     def _relay(self, address: bytes, payload: bytes) -> None:
         if self._signaling is not None:

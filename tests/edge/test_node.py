@@ -10,7 +10,7 @@ from peer.core.contents import digest_of
 from peer.core.edits import Edit
 from peer.core.ids import INDEX, DocId
 from peer.core.layout import Blob
-from peer.core.notices import Notice, ServerState, Trouble
+from peer.core.notices import Notice, ServerState, SyncDone, Trouble
 from peer.edge import node as node_module
 from peer.edge.entry import Entry, enter_again, enter_by_link, enter_new
 from peer.edge.node import Node
@@ -313,6 +313,48 @@ async def test_a_newcomer_that_was_stopped_too_early_is_one_again(
     await ben.node.close()
     await anna.node.close()
     assert not again_is_newcomer(mine)
+
+
+async def test_two_newcomers_who_meet_first_have_nothing_to_tell_each_other(
+    folder: Path, tmp_path: Path, server: str
+) -> None:
+    """Each of them has all files of the session, and not the session: those are not shared anew."""
+    owner = new(folder, server)
+    newcomers = []
+    for name in ("ben", "eva"):
+        mine = tmp_path / name
+        mine.mkdir()
+        (mine / "a.md").write_text("one\n")
+        newcomers.append(Running(enter_by_link(owner.link, mine, server=None, name=name, policy="relay")))
+    ben, eva = newcomers
+    for one in newcomers:
+        await one.node.start(wait_for_server=True)
+    await until(lambda: all(any(isinstance(n, SyncDone) for n in one.notices) for one in newcomers))
+    anna = await Running(owner).start()
+    await until(lambda: all(one.node._scanned.is_set() for one in newcomers))
+    for one in newcomers:
+        await one.node.driver.caught_up()
+        await until(lambda: len(anna.node.session.peers()) == 2)
+    assert anna.node.texts.names() == ben.node.texts.names() == eva.node.texts.names() == ["a.md"]
+    for one in (anna, ben, eva):
+        await one.node.close()
+
+
+async def test_a_newcomer_shares_what_it_has_with_an_empty_session_after_a_while(
+    folder: Path, tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_module, "EMPTY_SECONDS", 0.2)
+    (folder / "a.md").unlink()
+    owner = new(folder, server)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "late.md").write_text("only here\n")
+    ben = Running(enter_by_link(owner.link, mine, server=None, name="ben", policy="auto"))
+    await ben.node.start(wait_for_server=True)
+    anna = await Running(owner).start()
+    await until(lambda: (folder / "late.md").exists())
+    await ben.node.close()
+    await anna.node.close()
 
 
 def again_is_newcomer(folder: Path) -> bool:
