@@ -5,10 +5,15 @@ simulator makes them from a seed.  What the core answers with is in `actions.py`
 """
 
 from dataclasses import dataclass
+from enum import Enum
+from typing import Final
 
+from peer.core.frames import CURSOR_LIMIT
 from peer.core.ids import Attempt, DeviceKey, DocId, PeerId
+from peer.errors import UsageError
 
 __all__ = [
+    "KEEP",
     "AnswerMade",
     "BlobLoaded",
     "DirectBroken",
@@ -25,6 +30,7 @@ __all__ = [
     "FileReplaced",
     "FileSeen",
     "FileTrouble",
+    "Keep",
     "LeaveRequested",
     "MemberJoined",
     "MemberLeft",
@@ -288,14 +294,41 @@ class DocumentEdited:
     doc: DocId
 
 
+class Keep(Enum):
+    """Leave it as it is."""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
+
+
 @dataclass(frozen=True, slots=True)
 class PresenceSet:
-    """What this side wants others to know about it now; `None` leaves a field as it is."""
+    """What this side wants others to know about it now; what is left out stays as it is.
 
-    path: str | None = None
-    cursor: tuple[int, int] | None = None
+    Attributes:
+        path: the file that its person is in; `None`: none.
+        cursor: anchor and head there, in code points; `None`: not told.
+        typing, idle: whether its person is; `None` leaves that as it is.
+
+    Raises:
+        UsageError: a cursor that cannot be in any text; others would take it for an attack.
+    """
+
+    path: str | Keep | None = KEEP
+    cursor: tuple[int, int] | Keep | None = KEEP
     typing: bool | None = None
     idle: bool | None = None
+
+    def __post_init__(self) -> None:
+        cursor = self.cursor
+        if isinstance(cursor, tuple) and not _is_cursor(cursor):
+            raise UsageError(f"A cursor is two positions from 0 to {CURSOR_LIMIT}, not {cursor}.")
+
+
+def _is_cursor(cursor: tuple[object, ...]) -> bool:
+    return len(cursor) == 2 and all(type(each) is int and 0 <= each <= CURSOR_LIMIT for each in cursor)
 
 
 @dataclass(frozen=True, slots=True)

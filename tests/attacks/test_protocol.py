@@ -342,6 +342,14 @@ def test_a_presence_with_a_path_of_64_kb() -> None:
     scene.attacker_is_out()
 
 
+@pytest.mark.parametrize("cursor", [(-1, 0), (0, 2**31), (0, 2**62)])
+def test_a_presence_with_a_cursor_that_cannot_be_in_a_text(cursor: tuple[int, int]) -> None:
+    scene = Scene()
+    scene.attacker.say(PresenceFrame(1, "#1", "a.md", cursor))
+    assert scene.host.told(PresenceChanged) == []
+    scene.attacker_is_out()
+
+
 # --- getting in --------------------------------------------------------------------------------------------
 
 
