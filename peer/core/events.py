@@ -181,9 +181,14 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class FileSeen:
-    """A shareable file is there with this content: found by a scan, a watch, or because we asked.
+    """A shareable file is there: found by a scan, a watch, or because `ReadFile` asked.
 
-    *content* is `None` when the file is larger than `files.BLOB_LIMIT` and was not read.
+    Told whenever the disk was looked at, whether or not anything is new there.
+
+    Attributes:
+        path: relative to the shared folder, parts joined by "/".
+        content: all of it; `None` if it is larger than `files.BLOB_LIMIT`, and then nobody gets it.
+        stamp: what the file system said of it at that moment.
     """
 
     path: str
@@ -254,7 +259,13 @@ class FileMoved:
 
 @dataclass(frozen=True, slots=True)
 class FileTrouble:
-    """The disk would not let us read or write *path*; *reason* is for people."""
+    """The disk would not let us read or write something.
+
+    Attributes:
+        path: what: a file, or a directory, relative to the shared folder; "." is the folder as a whole, and
+            then no order was refused.  For a file, the order that is under way for it, if any, is over.
+        reason: why, for people: no capital letter, no full stop.
+    """
 
     path: str
     reason: str

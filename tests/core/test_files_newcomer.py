@@ -8,7 +8,8 @@ from peer.core.contents import digest_of
 from peer.core.events import ScanFinished
 from peer.core.ids import INDEX, DocId
 from peer.core.layout import same_path_name
-from tests.core.folder_desk import Desk, only, some
+from peer.core.notices import FileChanged
+from tests.core.folder_desk import Desk, only, some, told
 
 TEXT = b"one\ntwo\n"
 
@@ -109,3 +110,36 @@ def test_what_holds_anything_else_is_kept_beside(disk: bytes) -> None:
     desk.see("a.txt", disk)
     actions = desk.do(ScanFinished())
     assert only(MoveFile, actions).new == aside(disk)
+
+
+# --- who it is from --------------------------------------------------------------------------------------
+
+
+def makers(desk: Desk) -> list[tuple[str, str, str]]:
+    return [(one.path, one.change, one.by) for one in told(desk.all) if isinstance(one, FileChanged)]
+
+
+def test_a_file_that_was_known_before_the_first_look_is_told_with_its_maker() -> None:
+    desk = Desk(scanned=False)
+    doc = desk.others_make("a.txt", "theirs\n")
+    desk.changed(doc)
+    again = Desk(documents=desk.documents, scanned=False)
+    again.do(ScanFinished())
+    again.replaced("a.txt", None)
+    assert makers(again) == [("a.txt", "created", "ben")]
+
+
+def test_a_text_that_comes_before_its_entry_is_told_with_its_maker() -> None:
+    there = Desk(first_client=100)
+    doc = there.others_make("a.txt", "theirs\n")
+    desk = Desk(scanned=False)
+    arrive(desk, doc, there.documents.open(doc).full_state())
+    desk.documents.open(INDEX).apply(there.documents.open(INDEX).full_state())
+    desk.changed()
+    desk.do(ScanFinished())
+    desk.replaced("a.txt", None)
+    desk.others_edit("a.txt", 0, 0, "more ")
+    desk.now += 1.0
+    desk.wait(0.0)
+    desk.replaced("a.txt", b"theirs\n")
+    assert makers(desk) == [("a.txt", "created", "ben"), ("a.txt", "edited", "ben")]
