@@ -19,6 +19,7 @@ from peer.core import (
     carrier,
     connections,
     dialing,
+    difference,
     exchange,
     frames,
     greeting,
@@ -277,8 +278,8 @@ def test_the_protocol_page_has_every_frame_with_all_its_fields(frame: type) -> N
         f"comes for {sync.ASK_PATIENCE:g} s, the same is asked again",
         f"merged for {sync.TICK * 1000:g} ms (`TICK`)",
         f"beyond {exchange.PENDING_LIMIT // KIB} KiB (`PENDING_LIMIT`)",
-        f"if it differs for {sync.DIFFERENCE_PATIENCE:g} s, `digests` follow, at most every"
-        f" {sync.COMPARE_EVERY:g} s",
+        f"if it differs for {difference.DIFFERENCE_PATIENCE:g} s, `digests` follow, at most every"
+        f" {difference.COMPARE_EVERY:g} s",
         f"| documents in a session | {sync.DOCUMENT_LIMIT:,} |",
         f"| one update, and so one document with its history | {guard.UPDATE_LIMIT // MIB} MiB;",
         f"| clients in one document | {guard.CLIENT_LIMIT:,} |",
