@@ -2,7 +2,7 @@
 
 import pytest
 
-from peer.core.actions import MoveFile, ReplaceFile, SaveShadow
+from peer.core.actions import Action, MoveFile, ReplaceFile, SaveShadow
 from peer.core.arrivals import TEXT_PATIENCE
 from peer.core.contents import digest_of
 from peer.core.events import ScanFinished
@@ -86,13 +86,18 @@ def test_a_file_that_waits_and_changes_keeps_its_place_in_line() -> None:
     assert list(desk.folder()) == ["a.txt"]
 
 
-@pytest.mark.parametrize("disk", [b"one\n", b"two\n", b"one\nwo\n", b""])
-def test_what_lacks_only_what_somebody_has_just_typed_is_an_older_version(disk: bytes) -> None:
+def first_look(disk: bytes) -> tuple[Desk, list[Action]]:
+    """A desk that has the whole session, and its first look at a.txt with this in it."""
     desk = Desk(scanned=False)
     desk.others_make("a.txt", TEXT.decode())
     desk.changed(INDEX)
     desk.see("a.txt", disk)
-    actions = desk.do(ScanFinished())
+    return desk, desk.do(ScanFinished())
+
+
+@pytest.mark.parametrize("disk", [b"one\n", b"two\n", b"one\nwo\n", b""])
+def test_what_lacks_only_what_somebody_has_just_typed_is_an_older_version(disk: bytes) -> None:
+    desk, actions = first_look(disk)
     assert only(ReplaceFile, actions).expected == digest_of(disk)
     assert only(ReplaceFile, actions).content == TEXT
     assert some(SaveShadow, actions)[0].content == disk, "known after a crash too"
@@ -104,11 +109,7 @@ def test_what_lacks_only_what_somebody_has_just_typed_is_an_older_version(disk: 
 
 @pytest.mark.parametrize("disk", [b"one\ntwo\nmine\n", b"o\nto\n", b"one\n\x00"])
 def test_what_holds_anything_else_is_kept_beside(disk: bytes) -> None:
-    desk = Desk(scanned=False)
-    desk.others_make("a.txt", TEXT.decode())
-    desk.changed(INDEX)
-    desk.see("a.txt", disk)
-    actions = desk.do(ScanFinished())
+    _, actions = first_look(disk)
     assert only(MoveFile, actions).new == aside(disk)
 
 

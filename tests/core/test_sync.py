@@ -112,13 +112,19 @@ def test_the_index_is_asked_for_first_and_only_so_many_at_once() -> None:
     assert host.told(SyncDone) == []
 
 
-def test_one_document_is_asked_for_from_one_peer_only() -> None:
+def two_with_the_same() -> tuple[Host, Guest, Guest]:
+    """A host, and two guests who both say that they have one text."""
     host, first = relayed()
     second = Guest(host, 3).join()
     first.typed("text")
     first.say(digests(first.document()))
     second.document().load(first.document().full_state())
     second.say(digests(second.document()))
+    return host, first, second
+
+
+def test_one_document_is_asked_for_from_one_peer_only() -> None:
+    host, first, second = two_with_the_same()
     assert len(first.said(Ask)) == 1
     assert second.said(Ask) == []
     first.say(State(DOC, first.document().full_state()), Lane.BULK)
@@ -127,12 +133,7 @@ def test_one_document_is_asked_for_from_one_peer_only() -> None:
 
 
 def test_when_one_who_was_asked_goes_another_is_asked() -> None:
-    host, first = relayed()
-    second = Guest(host, 3).join()
-    first.typed("text")
-    first.say(digests(first.document()))
-    second.document().load(first.document().full_state())
-    second.say(digests(second.document()))
+    host, first, second = two_with_the_same()
     first.say(Bye("left"))
     assert len(second.said(Ask)) == 1
     second.say(State(DOC, second.document().full_state()), Lane.BULK)

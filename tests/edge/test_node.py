@@ -274,15 +274,19 @@ async def test_a_session_without_a_server_is_alone(folder: Path) -> None:
     await running.node.close()
 
 
+def newcomer(owner: Entry, folder: Path, files: dict[str, str]) -> tuple[Running, Path]:
+    """Somebody who joins with a folder that holds these files already, and that folder."""
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return Running(enter_by_link(owner.link, folder, server=None, name=folder.name, policy="auto")), folder
+
+
 async def test_a_newcomer_looks_at_its_folder_when_it_knows_the_session(
     folder: Path, tmp_path: Path, server: str
 ) -> None:
     owner = new(folder, server)
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "a.md").write_text("one\n")
-    (mine / "late.md").write_text("only here\n")
-    ben = Running(enter_by_link(owner.link, mine, server=None, name="ben", policy="auto"))
+    ben, mine = newcomer(owner, tmp_path / "ben", {"a.md": "one\n", "late.md": "only here\n"})
     await ben.node.start(wait_for_server=True)
     assert ben.node.texts.names() == []
     anna = await Running(owner).start()
@@ -298,11 +302,8 @@ async def test_a_newcomer_that_was_stopped_too_early_is_one_again(
     folder: Path, tmp_path: Path, server: str
 ) -> None:
     owner = new(folder, server)
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "a.md").write_text("one\n")
-    ben = await Running(enter_by_link(owner.link, mine, server=None, name="ben", policy="auto")).start()
-    await ben.node.close()
+    ben, mine = newcomer(owner, tmp_path / "ben", {"a.md": "one\n"})
+    await (await ben.start()).node.close()
     resumed = again(mine)
     assert resumed.resumed
     assert resumed.plan.newcomer
@@ -320,12 +321,7 @@ async def test_two_newcomers_who_meet_first_have_nothing_to_tell_each_other(
 ) -> None:
     """Each of them has all files of the session, and not the session: those are not shared anew."""
     owner = new(folder, server)
-    newcomers = []
-    for name in ("ben", "eva"):
-        mine = tmp_path / name
-        mine.mkdir()
-        (mine / "a.md").write_text("one\n")
-        newcomers.append(Running(enter_by_link(owner.link, mine, server=None, name=name, policy="relay")))
+    newcomers = [newcomer(owner, tmp_path / name, {"a.md": "one\n"})[0] for name in ("ben", "eva")]
     ben, eva = newcomers
     for one in newcomers:
         await one.node.start(wait_for_server=True)
@@ -346,10 +342,7 @@ async def test_a_newcomer_shares_what_it_has_with_an_empty_session_after_a_while
     monkeypatch.setattr(node_module, "EMPTY_SECONDS", 0.2)
     (folder / "a.md").unlink()
     owner = new(folder, server)
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "late.md").write_text("only here\n")
-    ben = Running(enter_by_link(owner.link, mine, server=None, name="ben", policy="auto"))
+    ben, _ = newcomer(owner, tmp_path / "ben", {"late.md": "only here\n"})
     await ben.node.start(wait_for_server=True)
     anna = await Running(owner).start()
     await until(lambda: (folder / "late.md").exists())
