@@ -54,8 +54,8 @@ IMPORTERS: Final = {
         "signaling.hub",
         "signaling.server",
     },
-    "aioice": {"peer.edge.attempt", "peer.edge.ice"},
-    "aiortc": {"peer.edge.attempt"},
+    "aioice": {"peer.edge.attempt", "peer.edge.ice", "peer.edge.shortcuts"},
+    "aiortc": {"peer.edge.attempt", "peer.edge.shortcuts"},
     "click": {"peer.cli", "signaling.command"},
     "cryptography": {
         "peer.core.certificates",
@@ -79,7 +79,7 @@ IMPORTERS: Final = {
     "pathspec": {"peer.edge.ignore"},
     "platformdirs": {"peer.cli.errors", "peer.cli.settings", "peer.edge.control", "peer.edge.identity"},
     "pycrdt": {"peer.core.engine", "peer.edge.texts"},  # the second for the type of `Text.doc` only
-    "pyopenssl": {"peer.edge.sealed"},
+    "pyopenssl": {"peer.edge.sealed", "peer.edge.shortcuts"},
     "rapidfuzz": {"peer.core.textdiff"},
     "uvloop": {"peer.cli.running", "signaling.command"},
     "watchfiles": {"peer.edge.change_source"},
