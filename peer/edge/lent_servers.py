@@ -1,7 +1,7 @@
 """The STUN and TURN servers that a signaling server lent us: renewed in time, never used too late.
 
 `look` takes back what may not be used any more; whoever is about to use the list calls it first.  `renew`
-asks for a new list while we are in the room; the rules are in `peer.core.lease`.
+asks for a new list while we are in the room; the rules are in `peer.core.lending`.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
-from peer.core.lease import Lease, ask_again
+from peer.core.lending import Lease, ask_again
 from signaling.messages import IceServer
 
 __all__ = ["LOOK_SECONDS", "LentServers"]

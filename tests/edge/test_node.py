@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from peer.core.actions import DialDirect
 from peer.core.edits import Edit
-from peer.core.ids import INDEX, DocId
+from peer.core.ids import INDEX, Attempt, DocId
 from peer.core.notices import Notice, ServerState, Trouble
 from peer.edge import node as node_module
 from peer.edge.entry import Entry, enter_again, enter_by_link, enter_new
+from peer.edge.ice import IceServer
 from peer.edge.node import Node
 from peer.edge.signaling_client import SignalingClient
 from peer.edge.store import Store
@@ -203,6 +206,33 @@ async def test_the_state_of_the_server_is_known(folder: Path, server: str) -> No
     lost = Running(again(folder))
     assert lost.node.server_state == "connecting"
     await lost.node.close()
+
+
+async def test_a_persons_own_ice_servers_come_before_those_of_the_server(folder: Path) -> None:
+    own = IceServer(("stun:own",))
+    async with RoomServer(Settings(port=0, stun=("stun:lent",))) as running:
+        entry = enter_new(folder, server=running.url, name="anna", policy="auto")
+        session = await Running(replace(entry, plan=replace(entry.plan, ice_servers=(own,)))).start()
+        paths = session.node._paths
+        assert [server.urls for server in paths._servers][:1] == [("stun:own",)]
+        await until(lambda: len(paths._servers) == 2)
+        assert [server.urls for server in paths._servers] == [("stun:own",), ("stun:lent",)]
+        await session.node.close()
+
+
+async def test_what_expired_is_taken_back_before_each_attempt(folder: Path) -> None:
+    settings = Settings(port=0, turn=("turn:t",), turn_secret="north-wind-and-the-sun", turn_seconds=1.0)
+    async with RoomServer(settings) as running:
+        entry = enter_new(folder, server=running.url, name="anna", policy="auto")
+        session = await Running(entry).start()
+        paths = session.node._paths
+        await until(lambda: len(paths._servers) == 1)
+        await running.drain()
+        await asyncio.sleep(settings.turn_seconds)
+        assert len(paths._servers) == 1
+        paths.dial(DialDirect(Attempt(1), True))
+        assert paths._servers == []
+        await session.node.close()
 
 
 async def test_a_session_without_a_server_is_alone(folder: Path) -> None:
