@@ -10,6 +10,7 @@ they are given back at the end.
 import contextlib
 import ipaddress
 import os
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
@@ -166,7 +167,11 @@ class _Check:
         assert client.relayed is not None
         with contextlib.suppress(_Stopped), self._step("outside") as finding:
             async with turn_client.outside(self._seconds) as plain:
-                seen = await plain.seen_as(self._target)
+                try:
+                    seen = await plain.seen_as(self._target)
+                except socket.gaierror:
+                    finding.outcome, finding.detail = "skipped", "it has no IPv4 address to try this with"
+                    return
                 if await _refusal_of(client.permit(seen[0]), (FORBIDDEN, OTHER_FAMILY)):
                     finding.outcome = "skipped"
                     finding.detail = f"the server sees us at {_shown(seen)}, where it relays to nobody"

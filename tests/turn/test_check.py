@@ -160,6 +160,8 @@ async def test_behind_a_1_to_1_nat_two_relayed_addresses_still_meet(tmp_path: Pa
 async def test_a_server_with_ipv6_relays_into_no_private_network_of_ipv6(tmp_path: Path) -> None:
     async with coturn(tmp_path, external=("127.0.0.1", "::1")) as server:
         assert outcomes(await check(server)) == {"udp private ::1": "skipped"}
+        over_ipv6 = await check_turn(f"turn:[::1]:{server.port}", *credential(), policy=False)
+        assert outcomes(over_ipv6) == {"udp outside": "skipped"}
         async with connected(targets(server.url)[0], *credential()) as client:
             assert (await client.allocate(ipv6=True))[0] == "::1"
             await client.permit("2606:4700:4700::1111")
