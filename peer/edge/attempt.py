@@ -3,8 +3,7 @@
 The description goes out at once with the addresses of this machine; those that servers tell us follow.  The
 channels are agreed on beforehand: `edits`, ordered and reliable, and `presence`, which loses rather than
 waits.  There is no second chance within an attempt: whatever goes wrong ends it with `DirectBroken`, and the
-core decides what to try next.  Names with capitals inside (`bufferedAmount`) are those of the W3C standard
-and stay in here.
+core decides what to try next.  Names with capitals inside (`bufferedAmount`) are W3C's and stay in here.
 """
 
 import asyncio
@@ -27,7 +26,7 @@ from peer.core.events import (
 )
 from peer.core.ids import Attempt
 from peer.core.ladder import Means
-from peer.edge import ice
+from peer.edge import ice, shortcuts
 from peer.edge.gathering import Gathering
 from peer.edge.ice import Checks
 from peer.edge.ice_servers import Servers
@@ -264,6 +263,7 @@ class DirectPath:
             if self._search is not None:
                 self._look(wire.gathering.release())
             self._emit(DirectOpened(self.attempt, *ice.describe_path(wire.ice)))
+            shortcuts.take(wire.pc, wire.ice)
             early, self._early = self._early, []
             for event in early:
                 self._emit(event)

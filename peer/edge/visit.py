@@ -43,6 +43,9 @@ _FRAMES_LIMIT: Final = 8192
 _BYTES_LIMIT: Final = 8 * 1024 * 1024
 """What may wait for the server: twice what it holds for one client, so it is not us who gives up first."""
 
+_MESSAGES_PER_TURN: Final = 64
+"""After so many the loop goes round: what was read at once may be thousands, and a turn takes 256 events."""
+
 _MEMBERS_LIMIT: Final = 1024
 """Addresses that we remember to be in a room; sixteen times what a server lets in by default."""
 
@@ -251,6 +254,8 @@ class Visit:
                 outbox.put_control(messages.Pong())
             else:
                 self._note(message)
+                if self._heard % _MESSAGES_PER_TURN == 0:
+                    await asyncio.sleep(0)
 
     def _note(self, message: Message) -> None:
         raise_if_error(message)

@@ -10,9 +10,9 @@ from peer.core.events import (
     ServerEntered,
     ServerLost,
 )
-from peer.core.frames import Answer, Digests, EditFrame, Missed, PresenceFrame, Summary
+from peer.core.frames import Answer, Digests, EditFrame, Missed, Ping, PresenceFrame, Summary
 from peer.core.link import DEAD_AFTER, GRACE, SILENT_AFTER
-from peer.core.notices import PeerJoined, PeerLeft, PeerSilent, PresenceChanged, Returned
+from peer.core.notices import PeerJoined, PeerLeft, PeerSilent, PresenceChanged, Returned, Trouble
 from peer.core.returns import ABSENT_LIMIT, TOLD_EVERY
 from tests.core.test_connections import DIALLED
 from tests.core.world import ADDRESS, Guest, Host
@@ -103,7 +103,7 @@ def test_a_direct_path_that_opens_in_time_brings_a_peer_back() -> None:
 def test_who_starts_weft_again_is_not_kept_as_who_it_was() -> None:
     host, guest = joined()
     host.feed(MemberAway(guest.address))
-    again = Guest(host, address=bytes((7,)) * 8, instance=b"next run", client=77).join()
+    again = Guest(host, address=bytes((7,)) * 8, instance=b"next run").join()
     assert [left.reason for left in host.told(PeerLeft)] == ["silent"]
     assert host.knows(again)
     assert not host.knows(guest)
@@ -186,9 +186,7 @@ def test_absences_without_end_are_forgotten_the_oldest_first() -> None:
     host = Host(policy="relay")
     returns = host.session._returns
     for number in range(ABSENT_LIMIT + 5):
-        guest = Guest(
-            host, instance=number.to_bytes(8), client=number + 100, address=number.to_bytes(8)
-        ).join()
+        guest = Guest(host, instance=number.to_bytes(8), address=number.to_bytes(8)).join()
         host.feed(MemberAway(guest.address))
         host.guests.clear()
     assert len(returns._absent) == ABSENT_LIMIT
@@ -213,3 +211,14 @@ def test_a_viewer_that_is_back_has_nothing_to_wait_for() -> None:
     guest.greet()
     guest.say(Missed(8000, 0))
     assert len(host.told(Returned)) == 1
+
+
+def test_who_is_back_without_a_path_that_both_allow_is_told_of_that() -> None:
+    host = Host(policy="direct")
+    guest = Guest(host, number=DIALLED, policy="direct").join()
+    host.feed(MemberAway(guest.address), MemberJoined(guest.address))
+    guest.greet()
+    for _ in range(40):
+        host.wait(1.0)
+        guest.say(Ping(1, 0, bytes(8)))
+    assert [trouble.code for trouble in host.told(Trouble)] == ["E-NO-PATH"]
