@@ -5,10 +5,28 @@ simulator makes them from a seed.  What the core answers with is in `actions.py`
 """
 
 from dataclasses import dataclass
+from enum import Enum
+from typing import Final
 
+from peer.core.file_events import (
+    DisplacedChanged,
+    FileEvent,
+    FileMissing,
+    FileMoved,
+    FileRemoved,
+    FileReplaced,
+    FileSeen,
+    FileTrouble,
+    ReplaceRefused,
+    ScanFinished,
+    Stamp,
+)
+from peer.core.frames import CURSOR_LIMIT
 from peer.core.ids import Attempt, DeviceKey, DocId, PeerId
+from peer.errors import UsageError
 
 __all__ = [
+    "KEEP",
     "AnswerMade",
     "BlobLoaded",
     "CandidatesFound",
@@ -27,6 +45,7 @@ __all__ = [
     "FileReplaced",
     "FileSeen",
     "FileTrouble",
+    "Keep",
     "LeaveRequested",
     "MemberAway",
     "MemberJoined",
@@ -207,128 +226,12 @@ class DirectLossyArrived:
     data: bytes
 
 
-# --- files ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What the file system says about a file without reading it."""
-
-    inode: int
-    mtime_ns: int
-    size: int
-    mode: int
-    """Permission bits only."""
-    whole: bool | None = None
-    """Whether nobody had it open for writing when it was read; `None` where that cannot be told."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileSeen:
-    """A shareable file is there with this content: found by a scan, a watch, or because we asked.
-
-    *content* is `None` when the file is larger than `files.BLOB_LIMIT` and was not read.
-    """
-
-    path: str
-    content: bytes | None
-    stamp: Stamp
-
-
-@dataclass(frozen=True, slots=True)
-class FileMissing:
-    """There is no such file (any more)."""
-
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class ScanFinished:
-    """Every file that the first scan found has been reported."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileReplaced:
-    """A `ReplaceFile` was carried out.
-
-    *displaced* is the content that our new one took the place of, read after the exchange: if a
-    save slipped in between our last look and the exchange, it is this.  `None`: there was no file.
-    *was* is the stamp of that file.
-    """
-
-    path: str
-    stamp: Stamp
-    displaced: bytes | None
-    was: Stamp | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DisplacedChanged:
-    """A writer that still held the displaced file open wrote into it; this is what it holds now.
-
-    *stamp* is `None` for a content of an earlier run, of which nobody knows when it was written.
-    """
-
-    path: str
-    content: bytes
-    stamp: Stamp | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReplaceRefused:
-    """A change to the disk was not carried out because the disk holds something else than expected.
-
-    *content* and *stamp* are `None` when there is no file, content alone when it is too large.
-    """
-
-    path: str
-    content: bytes | None
-    stamp: Stamp | None
-
-
-@dataclass(frozen=True, slots=True)
-class FileRemoved:
-    """A `RemoveFile` was carried out."""
-
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileMoved:
-    """A `MoveFile` was carried out."""
-
-    old: str
-    new: str
-    stamp: Stamp
-
-
-@dataclass(frozen=True, slots=True)
-class FileTrouble:
-    """The disk would not let us read or write *path*; *reason* is for people."""
-
-    path: str
-    reason: str
-
-
-FileEvent = (
-    FileSeen
-    | FileMissing
-    | ScanFinished
-    | FileReplaced
-    | DisplacedChanged
-    | ReplaceRefused
-    | FileRemoved
-    | FileMoved
-    | FileTrouble
-)
-
-
 # --- storage, people and the clock ------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class BlobLoaded:
-    """A blob that a peer asked for was read from the store (`None`: it is not there)."""
+    """A blob that a peer, or we, asked for was read from the store (`None`: it is not there)."""
 
     peer: PeerId
     digest: bytes
@@ -344,14 +247,41 @@ class DocumentEdited:
     doc: DocId
 
 
+class Keep(Enum):
+    """Leave it as it is."""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
+
+
 @dataclass(frozen=True, slots=True)
 class PresenceSet:
-    """What this side wants others to know about it now; `None` leaves a field as it is."""
+    """What this side wants others to know about it now; what is left out stays as it is.
 
-    path: str | None = None
-    cursor: tuple[int, int] | None = None
+    Attributes:
+        path: the file that its person is in; `None`: none.
+        cursor: anchor and head there, in code points; `None`: not told.
+        typing, idle: whether its person is; `None` leaves that as it is.
+
+    Raises:
+        UsageError: a cursor that cannot be in any text; others would take it for an attack.
+    """
+
+    path: str | Keep | None = KEEP
+    cursor: tuple[int, int] | Keep | None = KEEP
     typing: bool | None = None
     idle: bool | None = None
+
+    def __post_init__(self) -> None:
+        cursor = self.cursor
+        if isinstance(cursor, tuple) and not _is_cursor(cursor):
+            raise UsageError(f"A cursor is two positions from 0 to {CURSOR_LIMIT}, not {cursor}.")
+
+
+def _is_cursor(cursor: tuple[object, ...]) -> bool:
+    return len(cursor) == 2 and all(type(each) is int and 0 <= each <= CURSOR_LIMIT for each in cursor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,9 @@ _PROBE_SECONDS: Final = 1.0
 """For anything to come back when we doubt a connection: more than nearly all ways take, and being wrong costs
 no more than connecting again."""
 
+_MESSAGES_PER_TURN: Final = 64
+"""After so many the loop goes round: what was read at once may be thousands, and a turn takes 256 events."""
+
 _CLOSE_SECONDS: Final = 1.0
 """For the server to answer our closing."""
 
@@ -251,6 +254,8 @@ class Visit:
                 outbox.put_control(messages.Pong())
             else:
                 self._note(message)
+                if self._heard % _MESSAGES_PER_TURN == 0:
+                    await asyncio.sleep(0)
 
     def _note(self, message: Message) -> None:
         raise_if_error(message)

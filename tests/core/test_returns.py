@@ -103,7 +103,7 @@ def test_a_direct_path_that_opens_in_time_brings_a_peer_back() -> None:
 def test_who_starts_weft_again_is_not_kept_as_who_it_was() -> None:
     host, guest = joined()
     host.feed(MemberAway(guest.address))
-    again = Guest(host, address=bytes((7,)) * 8, instance=b"next run", client=77).join()
+    again = Guest(host, address=bytes((7,)) * 8, instance=b"next run").join()
     assert [left.reason for left in host.told(PeerLeft)] == ["silent"]
     assert host.knows(again)
     assert not host.knows(guest)
@@ -186,9 +186,7 @@ def test_absences_without_end_are_forgotten_the_oldest_first() -> None:
     host = Host(policy="relay")
     returns = host.session._returns
     for number in range(ABSENT_LIMIT + 5):
-        guest = Guest(
-            host, instance=number.to_bytes(8), client=number + 100, address=number.to_bytes(8)
-        ).join()
+        guest = Guest(host, instance=number.to_bytes(8), address=number.to_bytes(8)).join()
         host.feed(MemberAway(guest.address))
         host.guests.clear()
     assert len(returns._absent) == ABSENT_LIMIT
