@@ -180,6 +180,7 @@ class Link:
         pathless_since: contents have had no way since then, and nobody was told.
         why_not: how the last attempt at a direct path ended.
         next_probe: the relay is asked for a sign of life, beside a doubtful direct path, no earlier.
+        renewed_at: when a new path was last looked for because the one that stands had gone silent.
         checked_since, checked_until: the direct path has this time to prove that it still stands.
     """
 
@@ -202,6 +203,7 @@ class Link:
         self.pathless_since = None if self.allows_relay else now
         self.why_not = "nothing answered yet"
         self.next_probe = now
+        self.renewed_at = float("-inf")
         self.checked_since = now
         self.checked_until: float | None = None
         self._emit = emit
@@ -342,6 +344,7 @@ class Link:
             self.retired = None
         elif carrier is self.relay:
             self.relay = None
+            self.detour.begin_again()
         if close:
             self._emit(carrier.closing(drain=drain))
 

@@ -44,8 +44,9 @@ from peer.core.notices import Notice, SyncDone, Trouble
 from peer.core.session import Session, SharedFolder
 from peer.edge.driver import Driver
 from peer.edge.folder import Folder
+from peer.edge.host_tag import host_tag
 from peer.edge.ice_servers import IceServerLike
-from peer.edge.identity import Identity, host_tag
+from peer.edge.identity import Identity
 from peer.edge.journal import Journal
 from peer.edge.network_watch import NetworkWatch
 from peer.edge.registry import SessionRecord
@@ -359,6 +360,9 @@ class Node:
             self._peer_told_all()
         self._hear(notice)
 
+    def _use_ice_servers(self, lent: Sequence[IceServerLike]) -> None:
+        self._paths.use_ice_servers([*self.plan.ice_servers, *lent])
+
     def _peer_told_all(self) -> None:
         """A peer has told what it knows: with that, a newcomer can look at what its folder holds."""
         if not self._has_begun_scan and self.documents.open(INDEX).is_empty():
@@ -367,9 +371,6 @@ class Node:
             self._exits.callback(later.cancel)
         else:
             self._scan()
-
-    def _use_ice_servers(self, lent: Sequence[IceServerLike]) -> None:
-        self._paths.use_ice_servers([*self.plan.ice_servers, *lent])
 
     def _relay(self, address: bytes, payload: bytes) -> None:
         if self._signaling is not None:
