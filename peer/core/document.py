@@ -353,7 +353,7 @@ class Document:
         return self._engine.has_open_transaction
 
     def _refuse_open_transaction(self) -> None:
-        if self.has_open_transaction:
+        if self._engine.has_open_transaction:
             raise UsageError("An application holds a transaction of this document open.")
 
     def _integrate(self, update: bytes, summary: UpdateSummary) -> None:
