@@ -33,7 +33,7 @@ from peer.edge.preview import check_empty
 from peer.edge.texts import Text
 from peer.errors import UsageError
 
-__all__ = ["POLICIES", "IceServer", "Session", "Text", "join", "share"]
+__all__ = ["POLICIES", "IceServer", "IceServerLike", "Session", "Text", "join", "share"]
 
 
 class Session:
