@@ -1,26 +1,36 @@
-"""One laboratory for all tests in here: a topology is built once, and used by whoever needs it."""
+"""One laboratory for all tests in here: a topology is built once, and used by whoever needs it.
+
+WEFT_TEST_NETLAB=20   the whole matrix, this many times, and what takes minutes (`make netlab`)
+"""
 
 import os
+import statistics
 import subprocess
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.conftest import TEST_ALL
+from tests.conftest import PATIENCE, TEST_ALL
 from tests.netlab.lab import Lab
+from tests.netlab.people import Meeting, Stage
+from tests.netlab.services import Authority, Coturn, Server
+
+REPETITIONS: Final = int(os.environ.get("WEFT_TEST_NETLAB", "0"))
+"""Of the whole matrix; 0: a dozen pairs of it, once."""
 
 PROGRAMS: Final = ("unshare", "nsenter", "ip", "nft", "conntrack", "turnserver")
 ALLOWED: Final = [
-    "unshare",
-    "--mount",
-    "--net",
-    "--",
-    "sh",
-    "-c",
-    "mount -t tmpfs tmpfs /run && nft list ruleset",
+    *("unshare", "--mount", "--net", "--", "sh", "-c"),
+    "mount -t tmpfs tmpfs /run && ip netns add x && nft list ruleset",
 ]
+
+Measured = Callable[[str, Meeting], None]
+
+_meetings: Final[dict[str, list[Meeting]]] = defaultdict(list)
+_recoveries: Final[dict[str, list[str]]] = defaultdict(list)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,3 +59,57 @@ def lab(_places: Path) -> Iterator[Lab]:
     place.mkdir()
     with Lab(place) as lab:
         yield lab
+
+
+@pytest.fixture(scope="session")
+def stage(lab: Lab) -> Stage:
+    """The laboratory with a server on port 443 and a TURN server; they end with it."""
+    authority = Authority(lab.place)
+    turn = Coturn(lab.host("turn"), lab.place, authority)
+    turn.start()
+    server = Server(
+        lab.host("server"),
+        lab.place,
+        authority,
+        [
+            {"urls": [f"stun:{turn.host.address}:3478"]},
+            {"urls": list(turn.urls.values()), **turn.credentials()},
+        ],
+    )
+    server.start()
+    return Stage(lab, authority, turn, server, PATIENCE)
+
+
+@pytest.fixture(scope="session")
+def measured() -> Measured:
+    """Keeps what a meeting took, for the table at the end."""
+    return lambda name, meeting: _meetings[name].append(meeting)
+
+
+@pytest.fixture(scope="session")
+def recovered() -> Callable[[str, str], None]:
+    """Keeps how long something took to go on, for the table at the end."""
+    return lambda name, took: _recoveries[name].append(took)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was measured, as tables."""
+    line = terminalreporter.write_line
+    if _meetings:
+        terminalreporter.section("the NAT laboratory: median and slowest, in seconds")
+        line(f"{'sharer - joiner':<84} runs failed  first text  from start  path")
+        for name, meetings in _meetings.items():
+            text = _spread([each.first_text for each in meetings])
+            start = _spread([each.since_start for each in meetings])
+            path = _spread([each.path_after for each in meetings if not each.failure])
+            failed = sum(bool(each.failure) for each in meetings)
+            words = "/".join(sorted({each.path for each in meetings}))
+            line(f"{name:<84} {len(meetings):>4} {failed:>6}  {text}  {start}  {words} {path}")
+    if _recoveries:
+        terminalreporter.section("the NAT laboratory: editing went on, in seconds after it could")
+        for name, times in _recoveries.items():
+            line(f"{name:<60} {'  '.join(times)}")
+
+
+def _spread(times: list[float]) -> str:
+    return f"{statistics.median(times):5.2f} {max(times):5.2f}" if times else "    -     -"

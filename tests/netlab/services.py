@@ -1,0 +1,210 @@
+"""What stands on the internet of the laboratory: a real `weft serve` and a real coturn, with certificates."""
+
+import base64
+import datetime
+import hashlib
+import hmac
+import ipaddress
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from demo.programs import Program
+from tests.e2e.town import until
+from tests.netlab.lab import Host
+
+__all__ = ["Authority", "Coturn", "Server"]
+
+SECRET: Final = "the secret of the laboratory"
+START_SECONDS: Final = 20.0
+HOUR: Final = 3600
+
+COTURN: Final = """
+listening-ip={address}
+relay-ip={address}
+listening-port=3478
+tls-listening-port=443
+cert={certificate}
+pkey={key}
+realm=turn.lab
+use-auth-secret
+static-auth-secret={secret}
+fingerprint
+stale-nonce=600
+no-tcp-relay
+no-multicast-peers
+no-cli
+no-dtls
+no-rfc5780
+denied-peer-ip=10.0.0.0-10.255.255.255
+denied-peer-ip=100.64.0.0-100.127.255.255
+denied-peer-ip=127.0.0.0-127.255.255.255
+denied-peer-ip=192.168.0.0-192.168.255.255
+userdb={place}/users.db
+pidfile={place}/coturn.pid
+log-file=stdout
+simple-log
+"""
+
+
+class Authority:
+    """Certifies the addresses of the laboratory, for this run."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the laboratory")])
+        own = self._begin(self._name, self._key.public_key())
+        own = own.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        self.file = place / "authority.pem"
+        self.file.write_bytes(_pem(own.sign(self._key, hashes.SHA256())))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Makes a program believe this authority, and no other."""
+        return {"SSL_CERT_FILE": str(self.file)}
+
+    def certify(self, address: str) -> tuple[Path, Path]:
+        """A certificate for *address* and its key, as files."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
+        san = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        made = self._begin(name, key.public_key()).add_extension(san, critical=False)
+        files = self._place / f"{address}.pem", self._place / f"{address}.key"
+        files[0].write_bytes(_pem(made.sign(self._key, hashes.SHA256())))
+        files[1].write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return files
+
+    def _begin(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        now = datetime.datetime.now(datetime.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+        )
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+class Coturn:
+    """A TURN server: 3478 by UDP and TCP, 443 by TLS, credentials that are made from a secret."""
+
+    def __init__(self, host: Host, place: Path, authority: Authority) -> None:
+        self.host = host
+        self._place = place / "coturn"
+        self._place.mkdir()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = self._place / "log.txt"
+        certificate, key = authority.certify(host.address)
+        self._config = self._place / "turnserver.conf"
+        self._config.write_text(
+            COTURN.format(
+                address=host.address, certificate=certificate, key=key, place=self._place, secret=SECRET
+            )
+        )
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The ways to it, by the words `udp`, `tcp` and `tls`."""
+        address = self.host.address
+        return {
+            "udp": f"turn:{address}:3478?transport=udp",
+            "tcp": f"turn:{address}:3478?transport=tcp",
+            "tls": f"turns:{address}:443?transport=tcp",
+        }
+
+    def credentials(self, seconds: int = HOUR) -> dict[str, str]:
+        """A user name that says when it ends, and the password that goes with it."""
+        user = f"{int(time.time()) + seconds}:lab"
+        mac = hmac.new(SECRET.encode(), user.encode(), hashlib.sha1).digest()
+        return {"username": user, "credential": base64.b64encode(mac).decode()}
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._process = self.host.start(["turnserver", "-c", str(self._config)], self._log)
+        until(self._listens, START_SECONDS, "coturn")
+
+    def _listens(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"coturn ended: {self._log.read_text()[-2000:]}"
+        return self.host.tcp((self.host.address, 3478), 1) and self.host.tcp((self.host.address, 443), 1)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def said(self) -> str:
+        """Its log."""
+        return self._log.read_text(errors="replace")
+
+
+class Server:
+    """A signaling server with TLS on port 443, which is also open where nearly nothing is."""
+
+    def __init__(self, host: Host, place: Path, authority: Authority, ice_servers: list[object]) -> None:
+        self.host = host
+        self.url = f"https://{host.address}"
+        self._place = place
+        self._count = 0
+        self._program: Program | None = None
+        certificate, key = authority.certify(host.address)
+        self._config = place / "server.toml"
+        settings: dict[str, object] = {
+            "host": host.address,
+            "port": 443,
+            "tls_certificate": str(certificate),
+            "tls_key": str(key),
+            "drain_seconds": 1.0,
+        }
+        lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+        lines += [_table("ice_servers", entry) for entry in ice_servers if isinstance(entry, dict)]
+        self._config.write_text("\n".join(lines) + "\n")
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._count += 1
+        self._program = Program(
+            f"server{self._count}",
+            self._place / f"server{self._count}",
+            ["serve", "--config", str(self._config)],
+            inside=self.host.inside,
+        )
+        self._program.wait_for("server.listening", START_SECONDS)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._program is not None:
+            os.kill(self._program.pid, signal.SIGKILL)
+            self._program.end()
+
+    def last_words(self) -> str:
+        """What it said last."""
+        return self._program.last_words() if self._program is not None else ""
+
+
+def _table(name: str, entry: dict[str, object]) -> str:
+    return "\n".join([f"[[{name}]]", *(f"{key} = {json.dumps(value)}" for key, value in entry.items())])
