@@ -13,10 +13,9 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import PATIENCE, TEST_ALL
+from tests.conftest import TEST_ALL
 from tests.netlab.lab import Lab
-from tests.netlab.people import Meeting, Stage
-from tests.netlab.services import Authority, Coturn, Server
+from tests.netlab.people import Meeting, Stage, new_stage
 
 REPETITIONS: Final = int(os.environ.get("WEFT_TEST_NETLAB", "0"))
 """Of the whole matrix; 0: a dozen pairs of it, once."""
@@ -64,20 +63,7 @@ def lab(_places: Path) -> Iterator[Lab]:
 @pytest.fixture(scope="session")
 def stage(lab: Lab) -> Stage:
     """The laboratory with a server on port 443 and a TURN server; they end with it."""
-    authority = Authority(lab.place)
-    turn = Coturn(lab.host("turn"), lab.place, authority)
-    turn.start()
-    server = Server(
-        lab.host("server"),
-        lab.place,
-        authority,
-        [
-            {"urls": [f"stun:{turn.host.address}:3478"]},
-            {"urls": list(turn.urls.values()), **turn.credentials()},
-        ],
-    )
-    server.start()
-    return Stage(lab, authority, turn, server, PATIENCE)
+    return new_stage(lab, "main")
 
 
 @pytest.fixture(scope="session")

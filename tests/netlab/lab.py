@@ -16,16 +16,20 @@ import ctypes
 import os
 import socket
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from tests.netlab.nats import Kind, ruleset
+from tests.netlab.wire import Wire
 
 __all__ = ["Host", "Lab", "LabError", "Nat", "Segment"]
 
+ROOT: Final = Path(__file__).parents[2]
 START_SECONDS: Final = 10.0
 COMMAND_SECONDS: Final = 20.0
 """For `ip` and `nft`, which take milliseconds unless the machine is out of breath."""
@@ -48,6 +52,13 @@ for round in 1 2; do
 done 2> /dev/null
 exit 0
 """
+
+
+_ROUTE: Final = """
+echo 1 > /proc/sys/net/ipv4/ip_forward
+echo 0 > /proc/sys/net/netfilter/nf_conntrack_tcp_loose
+"""
+"""The second: a connection that a router has forgotten does not come back by itself, as with real ones."""
 
 
 class LabError(Exception):
@@ -114,36 +125,38 @@ class Host:
 
     def udp(self, port: int = 0) -> socket.socket:
         """A UDP socket of this host, for the calling process."""
+        opened = self._socket(socket.SOCK_DGRAM)
+        opened.bind(("0.0.0.0", port))
+        return opened
+
+    def tcp(self, address: tuple[str, int], seconds: float) -> bool:
+        """Whether a TCP connection to *address* comes about within *seconds*."""
+        with self._socket(socket.SOCK_STREAM) as opened:
+            opened.settimeout(seconds)
+            return opened.connect_ex(address) == 0
+
+    def _socket(self, kind: socket.SocketKind) -> socket.socket:
+        """Made in a thread, for a namespace belongs to a thread; a socket keeps the one it was made in."""
         opened: list[socket.socket] = []
-        thread = threading.Thread(target=self._open, args=(opened, port))
+
+        def make() -> None:
+            with open(self.lab.namespace(self.name)) as namespace:
+                if ctypes.CDLL(None).setns(namespace.fileno(), _CLONE_NEWNET) == 0:
+                    opened.append(socket.socket(socket.AF_INET, kind))
+
+        thread = threading.Thread(target=make)
         thread.start()
         thread.join()
         if not opened:
             raise LabError(f"no socket could be opened on {self.name}")
         return opened[0]
 
-    def tcp(self, address: tuple[str, int], seconds: float) -> bool:
-        """Whether a TCP connection to *address* comes about within *seconds*."""
-        code = (
-            "import socket,sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), float(sys.argv[3]))"
-        )
-        command = ["python3", "-S", "-c", code, address[0], str(address[1]), str(seconds)]
-        return subprocess.run([*self.inside, *command], capture_output=True, check=False).returncode == 0
-
-    def _open(self, opened: list[socket.socket], port: int) -> None:
-        """In a thread, because a namespace belongs to a thread; the socket keeps the one it was made in."""
-        with open(self.lab.namespace(self.name)) as namespace:
-            if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET) == 0:
-                made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-                made.bind(("0.0.0.0", port))
-                opened.append(made)
-
-    def plug(self, segment: Segment) -> None:
+    def plug(self, segment: Segment, wire: Wire | None = None) -> None:
         """Put this host on a segment, with a new address; it leaves the one it was on."""
         if self.segment is not None:
             self.unplug()
         self.segment, self.address = segment, segment.take()
-        self.lab.plug(self.name, "eth0", self.address, segment)
+        self.lab.plug(self.name, "eth0", self.address, segment, wire)
 
     def unplug(self) -> None:
         """Pull the cable out; the interface is gone, as when a wireless network is left."""
@@ -191,6 +204,7 @@ class Lab:
         self._segments = 0
         self._ports = 0
         self._lock = threading.RLock()
+        self._wires: list[subprocess.Popen[bytes]] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -214,6 +228,8 @@ class Lab:
             process.stdin.close()
             process.wait(START_SECONDS)
             process.stdout.close()
+        for wire in self._wires:
+            wire.wait(START_SECONDS)
 
     @property
     def keeper(self) -> int:
@@ -234,12 +250,12 @@ class Lab:
 
     # --- building -------------------------------------------------------------------------------------
 
-    def host(self, name: str, segment: Segment | None = None) -> Host:
-        """A new machine; on the internet itself unless a *segment* is named."""
+    def host(self, name: str, segment: Segment | None = None, wire: Wire | None = None) -> Host:
+        """A new machine; on the internet itself unless a *segment* is named, at once unless a *wire* is."""
         with self._lock:
             self._namespace(name)
             host = self.hosts[name] = Host(self, name)
-            host.plug(segment or self.internet)
+            host.plug(segment or self.internet, wire)
             return host
 
     def nat(self, name: str, kind: Kind, behind: "Nat | None" = None, *, guarded: bool = True) -> Nat:
@@ -250,7 +266,7 @@ class Lab:
             outside = behind.lan if behind is not None else self.internet
             host.segment, host.address = outside, outside.take()
             self.plug(name, "wan", host.address, outside)
-            host.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+            host.run("sh", "-c", _ROUTE)
             host.nft(ruleset(kind, host.address, f"{lan.prefix}.2", guarded=guarded))
             nat = self.nats[name] = Nat(host, kind, lan, behind)
             return nat
@@ -270,18 +286,38 @@ class Lab:
             return self.host(name)
         return self.host(name, self.nat(f"{name}.nat", kind).lan)
 
-    def plug(self, name: str, interface: str, address: str, segment: Segment) -> None:
+    def plug(
+        self, name: str, interface: str, address: str, segment: Segment, wire: Wire | None = None
+    ) -> None:
         """Connect a namespace with a segment by a cable."""
         with self._lock:
             self._ports += 1
             port = f"port{self._ports}"
+        if wire is None:
+            ends = f"{interface} netns {name} type veth peer name {port} netns {segment.router}"
+            self.script(f"ip link add {ends}")
+        else:
+            self._lay(wire, name, interface, segment.router, port)
         route = f"ip -n {name} route add default via {segment.prefix}.1" if segment.gateway else ":"
         self.script(
-            f"ip link add {interface} netns {name} type veth peer name {port} netns {segment.router}\n"
             f"ip -n {segment.router} link set {port} master {segment.bridge} up\n"
             f"ip -n {name} addr add {address}/{segment.bits} dev {interface}\n"
             f"ip -n {name} link set {interface} up\n{route}"
         )
+
+    def _lay(self, wire: Wire, name: str, interface: str, router: str, port: str) -> None:
+        """Lay a cable that takes its time; a process of ours is that cable."""
+        ends = (f"/run/netns/{name}", interface, f"/run/netns/{router}", port)
+        output = self.place / f"{port}.txt"
+        command = [sys.executable, "-m", "tests.netlab.wire", *wire.command(*ends)]
+        keeper = Host(self, "inet")  # any namespace will do: the cable goes where its ends are
+        process = keeper.start(command, output, {"PYTHONPATH": str(ROOT)})
+        deadline = time.monotonic() + START_SECONDS
+        while output.read_text() != "ready\n":
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise LabError(f"no cable could be laid: {output.read_text().strip()}")
+            time.sleep(0.005)
+        self._wires.append(process)
 
     def _namespace(self, name: str) -> None:
         self.script(f"ip netns add {name}; ip -n {name} link set lo up")

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from demo.programs import DemoFailed, Program, Record
+from tests.conftest import PATIENCE
 from tests.e2e.town import until
 from tests.netlab.lab import Host, Lab
-from tests.netlab.services import Authority, Coturn, Server
+from tests.netlab.services import HOUR, Authority, Coturn, Server
 
-__all__ = ["FIRST_TEXT_SECONDS", "PATH_SECONDS", "Meeting", "Person", "Stage"]
+__all__ = ["FIRST_TEXT_SECONDS", "PATH_SECONDS", "Meeting", "Person", "Stage", "new_stage"]
 
 FIRST_TEXT_SECONDS: Final = 1.5
 """From the joiner's `session.start`, its first record, until the sharer's text is in the joiner's folder.
@@ -135,11 +136,12 @@ class Stage:
     turn: Coturn
     server: Server
     patience: float
+    place: Path
     _count: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def person(self, name: str, host: Host) -> Person:
         """Somebody new on *host*, with directories of their own."""
-        place = self.lab.place / f"{name}{next(self._count)}"
+        place = self.place / f"{name}{next(self._count)}"
         place.mkdir()
         return Person(name, host, place, self)
 
@@ -155,7 +157,7 @@ class Stage:
             link = anna.share("--path", policy)
             ben.join(link, "--path", policy)
             self._wait_for_text(ben, meeting, relayed=policy != "direct")
-            self._wait_for_path(anna, ben, expected, meeting)
+            self.wait_for_path(anna, ben, expected, meeting)
             self._write_to_each_other(anna, ben)
             assert (anna.path("ben"), ben.path("anna")) == (expected, expected), "the path did not stay"
         except (AssertionError, DemoFailed) as problem:
@@ -178,7 +180,8 @@ class Stage:
         arrived = ben.file.stat().st_mtime
         meeting.first_text, meeting.since_start = arrived - begun, arrived - ben.started
 
-    def _wait_for_path(self, anna: Person, ben: Person, expected: str, meeting: Meeting) -> None:
+    def wait_for_path(self, anna: Person, ben: Person, expected: str, meeting: Meeting) -> None:
+        """Wait until both use the *expected* word, and note when that was."""
         begun = float(str(ben.running.records("session.start")[0]["t"]))
         end = begun + PATH_SECONDS * self.patience
         while (anna.path("ben"), ben.path("anna")) != (expected, expected):
@@ -187,6 +190,18 @@ class Stage:
             time.sleep(0.02)
         named = [anna.paths("ben")[-1], ben.paths("anna")[-1]]
         meeting.path_after = max(float(str(record["t"])) for record in named) - begun
+
+    def bring_together(self, anna: Person, ben: Person, expected: str, policy: str = "auto") -> None:
+        """Have one share and the other join, until they are on the *expected* path.
+
+        Raises:
+            AssertionError: they are not, in time.
+            DemoFailed: a program ended.
+        """
+        ben.join(anna.share("--path", policy), "--path", policy)
+        ben.running.wait_for("session.start", READY_SECONDS * self.patience)
+        self.wait_for_path(anna, ben, expected, Meeting())
+        until(ben.file.exists, EDIT_SECONDS * self.patience, "the first file")
 
     def _write_to_each_other(self, anna: Person, ben: Person) -> None:
         expected = TEXT
@@ -199,3 +214,19 @@ class Stage:
                 EDIT_SECONDS * self.patience,
                 f"what {writer.name} wrote, at {reader.name}",
             )
+
+
+def new_stage(lab: Lab, name: str, ttl: int = HOUR) -> Stage:
+    """Two servers of one's own in *lab*, on hosts that are called after *name*; TURN is for *ttl* seconds."""
+    place = lab.place / name
+    place.mkdir()
+    authority = Authority(place)
+    turn = Coturn(lab.host(f"{name}.turn"), place, authority)
+    turn.start()
+    ice_servers: list[dict[str, object]] = [
+        {"urls": [f"stun:{turn.host.address}:3478"]},
+        {"urls": list(turn.urls.values()), **turn.credentials(ttl)},
+    ]
+    server = Server(lab.host(f"{name}.server"), place, authority, ice_servers)
+    server.start()
+    return Stage(lab, authority, turn, server, PATIENCE, place)

@@ -22,7 +22,7 @@ from demo.programs import Program
 from tests.e2e.town import until
 from tests.netlab.lab import Host
 
-__all__ = ["Authority", "Coturn", "Server"]
+__all__ = ["HOUR", "Authority", "Coturn", "Server"]
 
 SECRET: Final = "the secret of the laboratory"
 START_SECONDS: Final = 20.0
@@ -165,7 +165,9 @@ class Coturn:
 class Server:
     """A signaling server with TLS on port 443, which is also open where nearly nothing is."""
 
-    def __init__(self, host: Host, place: Path, authority: Authority, ice_servers: list[object]) -> None:
+    def __init__(
+        self, host: Host, place: Path, authority: Authority, ice_servers: list[dict[str, object]]
+    ) -> None:
         self.host = host
         self.url = f"https://{host.address}"
         self._place = place
@@ -181,7 +183,7 @@ class Server:
             "drain_seconds": 1.0,
         }
         lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
-        lines += [_table("ice_servers", entry) for entry in ice_servers if isinstance(entry, dict)]
+        lines += [_table("ice_servers", entry) for entry in ice_servers]
         self._config.write_text("\n".join(lines) + "\n")
 
     def start(self) -> None:

@@ -3,8 +3,10 @@
 import os
 import signal
 import socket
+import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tests.e2e.town import until
 from tests.netlab.classifier import Finding, Rule, classify, mapping
 from tests.netlab.lab import Host, Lab
 from tests.netlab.nats import Kind
+from tests.netlab.wire import Wire
 
 Servers = tuple[Host, Host]
 
@@ -100,6 +103,27 @@ def _received(receiver: socket.socket) -> bytes:
         return receiver.recv(100)
     except TimeoutError:
         return b""
+
+
+def test_a_slow_cable_delays_loses_and_keeps_the_order(lab: Lab, servers: Servers) -> None:
+    host = lab.host("c17", wire=Wire(delay=0.05, jitter=0.02, loss=0.1, seed=7))
+    with host.udp() as sender, servers[0].udp(9002) as receiver:
+        receiver.settimeout(0.3)
+        arrived, waits = [], []
+        sender.sendto(b"\0\0", (servers[0].address, 9002))  # while addresses are asked for, packets are lost
+        _received(receiver)
+        for number in range(1, 101):
+            sender.sendto(number.to_bytes(2, "big"), (servers[0].address, 9002))
+            sent = time.monotonic()
+            if number % 20 == 0:
+                while data := _received(receiver):
+                    arrived.append(int.from_bytes(data, "big"))
+                    if arrived[-1] == number:
+                        waits.append(time.monotonic() - sent)
+    assert arrived == sorted(arrived)
+    assert 75 < len(arrived) < 100
+    assert min(waits) >= 0.05
+    assert statistics.median(waits) < 0.1
 
 
 def test_a_host_that_moves_is_seen_from_another_address(lab: Lab, servers: Servers) -> None:

@@ -15,6 +15,7 @@ from tests.netlab.golden import chained_pairs, golden_pairs
 from tests.netlab.lab import Host, Lab
 from tests.netlab.nats import Kind
 from tests.netlab.people import FIRST_TEXT_SECONDS, Meeting, Stage
+from tests.netlab.wire import Wire
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -135,6 +136,18 @@ def test_more_than_one_nat_or_only_one_between_two_people(
     for _ in range(max(REPETITIONS, 1)):
         meeting = stage.meet(*hosts, chained_pairs()[where])
         measured(where, meeting)
+        expect_no_failure(meeting)
+
+
+def test_far_apart_and_with_losses_two_people_meet_at_once_too(
+    lab: Lab, stage: Stage, measured: Measured
+) -> None:
+    far = Wire(delay=0.025, jitter=0.005, loss=0.01)
+    homes = [lab.nat(f"far{side}.nat", Kind.PORT_RESTRICTED).lan for side in "sj"]
+    sharer, joiner = lab.host("fars", homes[0], far), lab.host("farj", homes[1], far)
+    for _ in range(max(REPETITIONS, 1)):
+        meeting = stage.meet(sharer, joiner, "direct")
+        measured("100 ms of round trip, 2 % of loss, port-restricted - port-restricted", meeting)
         expect_no_failure(meeting)
 
 
