@@ -39,7 +39,8 @@ realm=turn.lab
 use-auth-secret
 static-auth-secret={secret}
 fingerprint
-stale-nonce=600
+stale-nonce=60
+max-allocate-lifetime=60
 no-tcp-relay
 no-multicast-peers
 no-cli

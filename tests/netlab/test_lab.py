@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -122,8 +121,7 @@ def test_a_slow_cable_delays_loses_and_keeps_the_order(lab: Lab, servers: Server
                         waits.append(time.monotonic() - sent)
     assert arrived == sorted(arrived)
     assert 75 < len(arrived) < 100
-    assert min(waits) >= 0.05
-    assert statistics.median(waits) < 0.1
+    assert 0.05 <= min(waits) < 0.15
 
 
 def test_a_host_that_moves_is_seen_from_another_address(lab: Lab, servers: Servers) -> None:
