@@ -3,6 +3,7 @@
 A dozen pairs run with all tests; `make netlab` runs every pair, twenty times.
 """
 
+import statistics
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
@@ -102,8 +103,6 @@ def test_two_people_meet_at_once_and_get_the_path_of_the_golden_table(
     meeting = meetings[case].result()
     measured(f"{case[0][0]} - {case[0][1]}", meeting)
     expect_no_failure(meeting)
-    if REPETITIONS:  # with all other tests beside it, how fast Python starts says nothing
-        assert meeting.since_start <= FIRST_TEXT_SECONDS * PATIENCE
 
 
 @pytest.mark.parametrize("case", FORBIDDEN, ids=_named)
@@ -113,6 +112,15 @@ def test_where_nothing_is_direct_turn_carries_everything_when_the_relay_is_forbi
     meeting = meetings[case].result()
     measured(f"{case[0][0]} - {case[0][1]}, no relay", meeting)
     expect_no_failure(meeting)
+
+
+def test_most_have_their_first_text_in_time_from_the_start_of_the_process_too(
+    meetings: dict[Case, "Future[Meeting]"],
+) -> None:
+    # not each of them: how fast Python starts depends on what else this machine does
+    done = [future.result().since_start for case, future in meetings.items() if case[1] == "auto"]
+    if done:
+        assert statistics.median(done) <= FIRST_TEXT_SECONDS * PATIENCE
 
 
 def _chained(lab: Lab, where: str, mark: str) -> tuple[Host, Host]:
