@@ -29,9 +29,11 @@ RECOVERY_SECONDS: Final = 3.0
 PATIENT_SECONDS: Final = 45.0
 """How long to wait for a recovery that is too late, to say how late it was."""
 LOSS_SECONDS: Final = 30.0 if REPETITIONS else 8.0
-SLEEP_SECONDS: Final = 60.0 if REPETITIONS else 20.0
+SLEEP_SECONDS: Final = 60.0 if REPETITIONS else 17.0  # by then the others have given up
 QUIET_SECONDS: Final = 1.0
 """Of editing before the trouble."""
+EDIT_EVERY: Final = 0.25
+"""Seconds between two saves of one person, on average; numbers are written more often."""
 SEED: Final = int(os.environ.get("SEED", "1"))
 AT_ONCE: Final = 4
 """Scenes; each is mostly waiting."""
@@ -64,6 +66,7 @@ class Trouble:
         seconds: how long that takes.
         policy: the `--path` of both.
         always: with all tests, and not in `make netlab` only.
+        sleeps: whether the joiner's machine stands still meanwhile.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Trouble:
     seconds: float = 0.0
     policy: str = "auto"
     always: bool = True
+    sleeps: bool = False
 
 
 def _move(kind: Kind) -> Callable[[Scene], None]:
@@ -124,7 +128,7 @@ TROUBLES: Final = {
         Trouble("a move, all on the relay", HOMES, "relay", _move(Kind.SYMMETRIC), 0, "relay", False),
         Trouble("total loss, on the direct path", HOMES, "direct", _lose_everything, LOSS_SECONDS),
         Trouble("total loss, on TURN", TURNED, "turn", _lose_everything, LOSS_SECONDS, "auto", False),
-        Trouble("a machine that sleeps", HOMES, "direct", _sleep, SLEEP_SECONDS),
+        Trouble("a machine that sleeps", HOMES, "direct", _sleep, SLEEP_SECONDS, sleeps=True),
         Trouble(
             "the server restarts, on the direct path", HOMES, "direct", _restart_server, 0, "auto", False
         ),
@@ -174,17 +178,25 @@ def _edit_through(trouble: Trouble, scene: Scene) -> None:
     anna, ben = scene.anna, scene.ben
     pulses = [Pulse(anna.folder, "anna"), Pulse(ben.folder, "ben")]
     ways = [(pulses[0], ben.folder), (pulses[1], anna.folder)]
-    edits = int((trouble.seconds + QUIET_SECONDS + RECOVERY_SECONDS) / 0.25)
-    editors = [Editor(p.name, p.file, edits, SEED + n, 0.5) for n, p in enumerate((anna, ben))]
-    for thread in (*pulses, *editors):
+    after = QUIET_SECONDS + RECOVERY_SECONDS
+    spans = (trouble.seconds + after, after if trouble.sleeps else trouble.seconds + after)
+    editors = [
+        Editor(person.name, person.file, int(span / EDIT_EVERY), SEED + number, 2 * EDIT_EVERY)
+        for number, (person, span) in enumerate(zip((anna, ben), spans, strict=True))
+    ]
+    awake = editors[:1] if trouble.sleeps else editors  # nobody types on a machine that sleeps
+    for thread in (*pulses, *awake):
         thread.start()
     try:
         recovery(ways, time.monotonic() + QUIET_SECONDS, 5 * PATIENCE)
         trouble.happens(scene)
+        for thread in editors[len(awake) :]:
+            thread.start()
         scene.took = recovery(ways, time.monotonic(), PATIENT_SECONDS)
     finally:
         for thread in editors:
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
         for pulse in pulses:
             pulse.stop()
     expect_every_token_once(scene.stage, [anna.file, ben.file], editors, f"after {trouble.name}")
