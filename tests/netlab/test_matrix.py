@@ -114,13 +114,16 @@ def test_where_nothing_is_direct_turn_carries_everything_when_the_relay_is_forbi
     expect_no_failure(meeting)
 
 
+@pytest.mark.skipif(
+    not REPETITIONS, reason="how fast Python starts beside other tests says nothing: make netlab"
+)
 def test_most_have_their_first_text_in_time_from_the_start_of_the_process_too(
     meetings: dict[Case, "Future[Meeting]"],
 ) -> None:
     # not each of them: how fast Python starts depends on what else this machine does
-    done = [future.result().since_start for case, future in meetings.items() if case[1] == "auto"]
-    if done:
-        assert statistics.median(done) <= FIRST_TEXT_SECONDS * PATIENCE
+    times = [future.result().since_start for case, future in meetings.items() if case[1] == "auto"]
+    median = statistics.median(times)
+    assert median <= FIRST_TEXT_SECONDS * PATIENCE, f"half of all waited longer than {median:.2f} s"
 
 
 def _chained(lab: Lab, where: str, mark: str) -> tuple[Host, Host]:
