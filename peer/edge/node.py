@@ -14,6 +14,7 @@ import hashlib
 import os
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -36,8 +37,9 @@ from peer.core.events import (
 )
 from peer.core.files import Files
 from peer.core.greeting import Setup
-from peer.core.ids import DocId, peer_id
+from peer.core.ids import INDEX, DocId, peer_id
 from peer.core.invitation import link_key, room_private_key
+from peer.core.layout import blob_digests
 from peer.core.notices import Notice, SyncDone, Trouble
 from peer.core.session import Session, SharedFolder
 from peer.edge.driver import Driver
@@ -53,14 +55,16 @@ from peer.edge.watcher import Watcher
 from peer.edge.webrtc import DirectPaths
 from peer.errors import ServerUnreachable, StorageError
 
-__all__ = ["CLIENT_BITS", "LEAVE_SECONDS", "SCAN_SECONDS", "Node", "Plan"]
+__all__ = ["LEAVE_SECONDS", "SCAN_SECONDS", "Node", "Plan"]
 
-CLIENT_BITS: Final = 53
-"""CRDT client ids: as many bits as Yjs can hold, so that two runs never get the same."""
 LEAVE_SECONDS: Final = 2.0
 """For the core to say goodbye; longer only if an application keeps a transaction open."""
 SCAN_SECONDS: Final = 0.3
 """For the files of a folder to be known when the session begins."""
+EMPTY_SECONDS: Final = 5.0
+"""For somebody with files to come, before a newcomer believes that the session has none."""
+SHADOWS_IN_USE: Final = 2
+"""Contents of a binary file that its shadows keep: what it held last, and what was to be written then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +122,14 @@ class Node:
     def _build(self) -> None:
         plan, now = self.plan, time.monotonic()
         self._rng = random.Random(os.urandom(32))
-        self.client = self._rng.getrandbits(CLIENT_BITS) or 1
+        setup = self._set_up()
+        self.client = setup.client
         self.documents = Documents(lambda: self.client)
         self._shadows: list[SaveShadow] = []
         if plan.store is not None:
             self._load(plan.store)
         self.texts = Texts(self.documents, self._text_edited, read_only=plan.record.role == "viewer")
-        self.session = Session(self._set_up(), self.documents, now, folder=self._make_folder())
+        self.session = Session(setup, self.documents, now, folder=self._make_folder())
         self._paths = DirectPaths(self._path_event)
         self._seals = Seals(plan.identity, self._feed, self._relay)
         self.journal = None if plan.store is None else Journal(plan.store, self.documents, self._tell, now)
@@ -141,13 +146,29 @@ class Node:
 
     def _load(self, store: Store) -> None:
         self._shadows = store.shadows()
+        intact = True
         for doc in store.documents():
             document = self.documents.open(doc)
             for update in store.updates(doc):
                 try:
                     document.load(update)
                 except StorageError as error:
+                    intact = intact and doc != INDEX
                     self._tell(Trouble("E-STORAGE", f"{error} What is missing comes from the others."))
+        if intact:
+            store.keep_blobs(self._blobs_in_use())
+
+    def _blobs_in_use(self) -> set[bytes]:
+        """What the index names, and what the disk held last, holds, or is about to hold.
+
+        Asked before anything runs: later, something may be under way that neither of them names yet.
+        """
+        held: dict[DocId, deque[bytes]] = {}
+        for shadow in self._shadows:
+            if shadow.binary:
+                held.setdefault(shadow.doc, deque(maxlen=SHADOWS_IN_USE)).append(shadow.content)
+        named = blob_digests(self.documents.open(INDEX).index.entries())
+        return named.union(*held.values())
 
     def _set_up(self) -> Setup:
         record = self.plan.record
@@ -157,7 +178,6 @@ class Node:
             chain=record.chain,
             role=record.role,
             name=record.name,
-            client=self.client,
             link_key=link_key(record.secret),
             host=_host_tag(record.secret),
             version=version("weft"),
@@ -314,8 +334,17 @@ class Node:
 
     def _tell(self, notice: Notice) -> None:
         if isinstance(notice, SyncDone):
-            self._scan()
+            self._peer_told_all()
         self._hear(notice)
+
+    def _peer_told_all(self) -> None:
+        """A peer has told what it knows: with that, a newcomer can look at what its folder holds."""
+        if not self._has_begun_scan and self.documents.open(INDEX).is_empty():
+            # a session without files, or somebody who is as new as we are
+            later = asyncio.get_running_loop().call_later(EMPTY_SECONDS, self._scan)
+            self._exits.callback(later.cancel)
+        else:
+            self._scan()
 
     def _relay(self, address: bytes, payload: bytes) -> None:
         if self._signaling is not None:
