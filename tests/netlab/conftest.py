@@ -61,9 +61,11 @@ def lab(_places: Path) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def stage(lab: Lab) -> Stage:
-    """The laboratory with a server on port 443 and a TURN server; they end with it."""
-    return new_stage(lab, "main")
+def stage(lab: Lab) -> Iterator[Stage]:
+    """The laboratory with a server on port 443 and a TURN server."""
+    stage = new_stage(lab, "main")
+    yield stage
+    stage.close()
 
 
 @pytest.fixture(scope="session")

@@ -139,6 +139,11 @@ class Stage:
     place: Path
     _count: "itertools.count[int]" = field(default_factory=itertools.count)
 
+    def close(self) -> None:
+        """End both servers."""
+        self.server.kill()
+        self.turn.kill()
+
     def person(self, name: str, host: Host) -> Person:
         """Somebody new on *host*, with directories of their own."""
         place = self.place / f"{name}{next(self._count)}"
