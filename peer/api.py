@@ -17,8 +17,8 @@ ends when it is left, or by a fault of Weft, which `Session.events` then raises.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -26,13 +26,14 @@ from peer.core.events import KEEP, Keep, PresenceSet
 from peer.core.notices import FileChanged, Notice, PresenceChanged, SyncDone
 from peer.core.session import PeerState
 from peer.edge.entry import Entry, enter_again, enter_by_link, enter_new
+from peer.edge.ice import IceServer, IceServerLike
 from peer.edge.listeners import Listeners
 from peer.edge.node import Node
 from peer.edge.preview import check_empty
 from peer.edge.texts import Text
 from peer.errors import UsageError
 
-__all__ = ["POLICIES", "Session", "Text", "join", "share"]
+__all__ = ["POLICIES", "IceServer", "IceServerLike", "Session", "Text", "join", "share"]
 
 POLICIES: Final = ("auto", "direct", "relay")
 
@@ -206,6 +207,7 @@ async def share(
     server: str | None = None,
     name: str | None = None,
     path_policy: str = "auto",
+    ice_servers: Sequence[IceServerLike] = (),
 ) -> AsyncIterator[Session]:
     """Share the folder at *path* (or texts in memory), or go on sharing it.
 
@@ -214,6 +216,7 @@ async def share(
         server: where others find us; a folder that was shared before remembers its server.
         name: what others see; by default this machine's user name.
         path_policy: `auto`, `direct` or `relay`.
+        ice_servers: STUN and TURN servers of one's own (`IceServer`), asked before those of the server.
 
     Raises:
         UsageError: *path* is no folder, or no server is known.
@@ -222,7 +225,7 @@ async def share(
     """
     folder = None if path is None else Path(path)
     entry = enter_new(folder, server=server, name=name, policy=_checked(path_policy))
-    async with _running(entry) as session:
+    async with _running(entry, ice_servers) as session:
         yield session
 
 
@@ -234,13 +237,14 @@ async def join(
     server: str | None = None,
     name: str | None = None,
     path_policy: str = "auto",
+    ice_servers: Sequence[IceServerLike] = (),
 ) -> AsyncIterator[Session]:
     """Join by invitation, or go on with the session of a folder.
 
     Args:
         link_or_path: a `weft:` link, or a folder that was in a session before (a `Path`).
         folder: where the session is shown on disk, made if it is not there; `None`: nowhere.
-        server, name, path_policy: as for `share`.
+        server, name, path_policy, ice_servers: as for `share`.
 
     Raises:
         UsageError: the link cannot be used, or the folder belongs to another session.
@@ -256,7 +260,7 @@ async def join(
         if place is not None:
             await check_empty(link_or_path, place, server=server, name=name)
         entry = enter_by_link(link_or_path, place, server=server, name=name, policy=policy)
-    async with _running(entry) as session:
+    async with _running(entry, ice_servers) as session:
         yield session
 
 
@@ -267,8 +271,8 @@ def _checked(policy: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _running(entry: Entry) -> AsyncIterator[Session]:
-    session = Session(entry)
+async def _running(entry: Entry, ice_servers: Sequence[IceServerLike]) -> AsyncIterator[Session]:
+    session = Session(replace(entry, plan=replace(entry.plan, ice_servers=tuple(ice_servers))))
     try:
         await session.start()
         yield session

@@ -53,6 +53,7 @@ class Connection:
         "address",
         "ending",
         "heartbeat",
+        "ice",
         "number",
         "on_end",
         "outbox",
@@ -72,6 +73,7 @@ class Connection:
         settings: Settings,
         budget: Budget,
         random: Random,
+        ice_seconds: float,
         on_end: "Callable[[Connection], None]",
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -99,6 +101,7 @@ class Connection:
             now=now,
         )
         self.talk = Bucket(settings.talk_rate, settings.talk_burst, now)
+        self.ice = Bucket(1 / ice_seconds, 1, now)
         self._settings = settings
         self._transport = transport
         self._opened_at = now

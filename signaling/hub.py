@@ -7,7 +7,9 @@ A refusal raised in here ends the connection that it was raised for, and only th
 
 import asyncio
 import hashlib
+import math
 import secrets
+import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from random import Random
@@ -15,8 +17,9 @@ from typing import Final
 
 from aiohttp import WSMsgType
 
+from signaling.addresses import counted_as
 from signaling.connection import HEARD, Connection
-from signaling.errors import Refusal
+from signaling.errors import REASONS, Refusal
 from signaling.limits import AddressBook
 from signaling.messages import (
     ADDRESS_BYTES,
@@ -24,7 +27,11 @@ from signaling.messages import (
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     CloseCode,
+    Declined,
     Enter,
+    Ice,
+    IceServer,
+    IceServers,
     Joined,
     Left,
     Limits,
@@ -44,6 +51,7 @@ from signaling.messages import (
 from signaling.outbox import Budget, Kind
 from signaling.rooms import Gone, Membership, Rooms
 from signaling.settings import Settings
+from signaling.turn import Issuer
 
 __all__ = ["Hub", "Report", "converse"]
 
@@ -75,6 +83,14 @@ class Hub:
             burst=settings.connect_burst,
         )
         self.name = f"weft/{_version()}"
+        self.issuer = Issuer(
+            fixed=settings.ice_servers,
+            stun=settings.stun_urls(),
+            turn=settings.turn_urls(),
+            secrets=settings.turn_secrets(),
+            life=settings.turn_seconds,
+            key=secrets.token_bytes(32),
+        )
         self._salt = secrets.token_bytes(16)
         self._limits = Limits(
             members=settings.room_members,
@@ -98,7 +114,8 @@ class Hub:
         name = room_id(enter.room_key)
         entered = self.rooms.enter(name, secrets.token_bytes(ADDRESS_BYTES), connection)
         connection.place = place = entered.membership
-        connection.send(encode(self._welcome(place.address, list(entered.others))))
+        connection.ice.take(asyncio.get_running_loop().time())
+        connection.send(encode(self._welcome(connection, place, list(entered.others))))
         joined = encode(Joined(place.address.hex()))
         for other in entered.others.values():
             other.send(joined)
@@ -114,15 +131,33 @@ class Hub:
             for other in self.rooms.leave(place):
                 other.send(left)
 
-    def _welcome(self, address: bytes, members: list[bytes]) -> Welcome:
+    def issue(self, connection: Connection, place: Membership[Connection], now: float) -> None:
+        """Give a member the list of STUN and TURN servers anew, unless it had one a moment ago."""
+        if connection.ice.take(now):
+            self.report("client.ice", {"n": connection.number})
+            listed = self._ice_servers(connection, place.room)
+            connection.send(encode(IceServers(listed, self.issuer.ttl)))
+            return
+        reason = REASONS[CloseCode.TOO_FAST]
+        wait = math.ceil(connection.ice.wait(now) * 1000)
+        message = f"a new list of servers is there every {self.issuer.issue_seconds:g} s"
+        connection.send(encode(Declined("ice", int(CloseCode.TOO_FAST), reason.name, message, wait)))
+
+    def _ice_servers(self, connection: Connection, room: str) -> tuple[IceServer, ...]:
+        return self.issuer.servers(time.time(), room, counted_as(connection.address))
+
+    def _welcome(
+        self, connection: Connection, place: Membership[Connection], members: list[bytes]
+    ) -> Welcome:
         return Welcome(
-            address=address.hex(),
+            address=place.address.hex(),
             members=tuple(member.hex() for member in members),
             limits=self._limits,
-            ice_servers=self.settings.ice_servers,
+            ice_servers=self._ice_servers(connection, place.room),
             server=self.name,
             motd=self.settings.motd,
             ping_seconds=self.settings.ping_seconds,
+            ttl=self.issuer.ttl,
         )
 
     def _tag(self, room: str) -> str:
@@ -142,7 +177,7 @@ async def converse(hub: Hub, connection: Connection) -> None:
         enter = await _hear_enter(hub, connection)
         if enter is not None:
             place = hub.enter(connection, enter, nonce)
-            await _pass_on(connection, place)
+            await _pass_on(hub, connection, place)
     except Malformed as problem:
         raise Refusal(CloseCode.MALFORMED, str(problem)) from problem
 
@@ -162,11 +197,13 @@ async def _hear_enter(hub: Hub, connection: Connection) -> Enter | None:
         if message.type is WSMsgType.BINARY:
             raise Refusal(CloseCode.OUT_OF_ORDER, "a frame came before enter")
         said = _small_talk(connection, message.type, message.data, time())
-        if said is not None:
+        if isinstance(said, Enter):
             return said
+        if said is not None:
+            raise Refusal(CloseCode.OUT_OF_ORDER, "ice came before enter")
 
 
-async def _pass_on(connection: Connection, place: Membership[Connection]) -> None:
+async def _pass_on(hub: Hub, connection: Connection, place: Membership[Connection]) -> None:
     """Pass on what a client inside a room sends, as fast as its limits allow, until it closes."""
     time = asyncio.get_running_loop().time
     receive = connection.socket.receive
@@ -178,12 +215,26 @@ async def _pass_on(connection: Connection, place: Membership[Connection]) -> Non
         now = connection.heartbeat.heard_at = time()
         if message.type is WSMsgType.BINARY:
             _relay(connection, place, message.data, now)
-        elif _small_talk(connection, message.type, message.data, now) is not None:
-            raise Refusal(CloseCode.OUT_OF_ORDER, "a second enter on one connection")
+        else:
+            _answer(hub, connection, place, _small_talk(connection, message.type, message.data, now), now)
         count += 1
         delay = connection.throttle.charge(len(message.data), now)
         if delay or count % _MESSAGES_PER_TURN == 0:
             await asyncio.sleep(delay)
+
+
+def _answer(
+    hub: Hub, connection: Connection, place: Membership[Connection], said: Enter | Ice | None, now: float
+) -> None:
+    """Answer what only a member may say.
+
+    Raises:
+        Refusal: it is inside already.
+    """
+    if isinstance(said, Enter):
+        raise Refusal(CloseCode.OUT_OF_ORDER, "a second enter on one connection")
+    if said is not None:
+        hub.issue(connection, place, now)
 
 
 def _relay(connection: Connection, place: Membership[Connection], frame: bytes, now: float) -> None:
@@ -205,8 +256,8 @@ def _relay(connection: Connection, place: Membership[Connection], frame: bytes, 
         connection.send(encode(PeerGone(target.hex(), receiver.reason)))
 
 
-def _small_talk(connection: Connection, kind: WSMsgType, data: bytes, now: float) -> Enter | None:
-    """Answer whatever is not a frame; `enter` is returned, because its meaning depends on the moment.
+def _small_talk(connection: Connection, kind: WSMsgType, data: bytes, now: float) -> Enter | Ice | None:
+    """Answer whatever is not a frame; what means something else before and after `enter` is returned.
 
     Raises:
         Malformed: it is no control message.
@@ -218,7 +269,7 @@ def _small_talk(connection: Connection, kind: WSMsgType, data: bytes, now: float
         connection.send(data, Kind.PONG)
     elif kind is WSMsgType.TEXT:
         said = decode_from_client(data)
-        if isinstance(said, Enter):
+        if isinstance(said, Enter | Ice):
             return said
         if isinstance(said, Ping):
             connection.send(_PONG)

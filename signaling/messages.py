@@ -24,11 +24,14 @@ __all__ = [
     "PROTOCOL_MAX",
     "PROTOCOL_MIN",
     "CloseCode",
+    "Declined",
     "Enter",
     "Error",
     "FromClient",
     "FromServer",
+    "Ice",
     "IceServer",
+    "IceServers",
     "Joined",
     "Left",
     "Limits",
@@ -172,6 +175,28 @@ class Welcome(_Message, frozen=True, tag="welcome"):
     server: str
     motd: str
     ping_seconds: float
+    ttl: float = 0.0
+
+
+class Ice(_Message, frozen=True, tag="ice"):
+    """C → S: give me the list of STUN and TURN servers anew."""
+
+
+class IceServers(_Message, frozen=True, tag="ice-servers"):
+    """S → C: the list; its credentials live for *ttl* seconds, or for ever if that is 0."""
+
+    ice_servers: tuple[IceServer, ...]
+    ttl: float = 0.0
+
+
+class Declined(_Message, frozen=True, tag="declined"):
+    """S → C: not now, and we stay connected; *what* is the type of the message that asked."""
+
+    what: str
+    code: int
+    name: str
+    message: str
+    retry_after_ms: int
 
 
 class Joined(_Message, frozen=True, tag="joined"):
@@ -218,10 +243,12 @@ class Error(_Message, frozen=True, tag="error"):
     retry_after_ms: int | None = None
 
 
-FromServer = Nonce | Welcome | Joined | Left | PeerGone | Ping | Pong | Restarting | Error
+FromServer = (
+    Nonce | Welcome | IceServers | Declined | Joined | Left | PeerGone | Ping | Pong | Restarting | Error
+)
 """Every control message that a server may send."""
 
-FromClient = Enter | Ping | Pong
+FromClient = Enter | Ice | Ping | Pong
 """Every control message that a client may send."""
 
 
@@ -237,8 +264,8 @@ _from_client: Final = msgspec.json.Decoder(FromClient)
 _tagged: Final = msgspec.json.Decoder(_Tagged)
 _SERVER_TYPES: Final = frozenset(
     ("nonce", "welcome", "joined", "left", "peer-gone", "ping", "pong", "restarting", "error")
-)
-_CLIENT_TYPES: Final = frozenset(("enter", "ping", "pong"))
+) | {"ice-servers", "declined"}
+_CLIENT_TYPES: Final = frozenset(("enter", "ice", "ping", "pong"))
 # RecursionError: msgspec walks unknown fields too, and 64 KiB can hold 65,000 brackets.
 _DECODING_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 

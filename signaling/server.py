@@ -254,6 +254,7 @@ class RoomServer:
             settings=self._settings,
             budget=self._hub.budget,
             random=self._hub.random,
+            ice_seconds=self._hub.issuer.issue_seconds,
             on_end=self._hub.leave,
         )
         await self._attend(connection)

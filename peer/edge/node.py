@@ -15,7 +15,7 @@ import os
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -44,6 +44,7 @@ from peer.core.notices import Notice, SyncDone, Trouble
 from peer.core.session import Session, SharedFolder
 from peer.edge.driver import Driver
 from peer.edge.folder import Folder
+from peer.edge.ice import IceServerLike
 from peer.edge.identity import Identity
 from peer.edge.journal import Journal
 from peer.edge.registry import SessionRecord
@@ -77,6 +78,7 @@ class Plan:
         folder: what it is shown as on disk; `None` for documents without a folder.
         server: where the room is; `None` only listens to nobody (a session alone).
         policy: `auto`, `direct` or `relay`.
+        ice_servers: the person's own STUN and TURN servers, which come before those of the server.
         newcomer: the session has files that we have never seen; what the folder holds is compared with
             them, and looked at only when they are here, or each would be there twice.
     """
@@ -88,6 +90,7 @@ class Plan:
     server: str | None
     policy: str = "auto"
     newcomer: bool = False
+    ice_servers: tuple[IceServerLike, ...] = ()
 
 
 class Node:
@@ -130,7 +133,7 @@ class Node:
             self._load(plan.store)
         self.texts = Texts(self.documents, self._text_edited, read_only=plan.record.role == "viewer")
         self.session = Session(setup, self.documents, now, folder=self._make_folder())
-        self._paths = DirectPaths(self._path_event)
+        self._paths = DirectPaths(self._path_event, plan.ice_servers)
         self._seals = Seals(plan.identity, self._feed, self._relay)
         self.journal = None if plan.store is None else Journal(plan.store, self.documents, self._tell, now)
         self.driver = Driver(
@@ -246,8 +249,9 @@ class Node:
             self._server_event,
             self._seals.receive,
             rng=self._rng,
-            on_ice_servers=self._paths.use_ice_servers,
+            on_ice_servers=self._use_ice_servers,
         )
+        self._paths.before_attempt = self._signaling.check_ice_servers
         # undone in reverse: goodbyes leave through the server, then through the direct paths
         self._exits.push_async_callback(self._paths.aclose)
         self._go(self._stay(self._signaling))
@@ -345,6 +349,9 @@ class Node:
             self._exits.callback(later.cancel)
         else:
             self._scan()
+
+    def _use_ice_servers(self, lent: Sequence[IceServerLike]) -> None:
+        self._paths.use_ice_servers([*self.plan.ice_servers, *lent])
 
     def _relay(self, address: bytes, payload: bytes) -> None:
         if self._signaling is not None:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from peer.core.certificates import public_bytes
 from peer.core.events import Event, MemberJoined, MemberLeft, ServerEntered, ServerLost
 from peer.edge.endings import Ending, closed, raise_if_error, refused_before, to_address
+from peer.edge.lent_servers import LentServers
 from peer.edge.server_url import ServerUrl
 from signaling import messages
 
@@ -121,7 +122,8 @@ class SignalingClient:
 
     *emit* is told `ServerEntered`, `ServerLost`, `MemberJoined` and `MemberLeft`; *on_relay* is given the
     sender's address and the payload of each frame; *on_ice_servers* is given the server's list right
-    before `ServerEntered`.  All three must return at once.  *rng* spreads the waits.
+    before `ServerEntered`, and again whenever it changes.  All three must return at once.  *rng* spreads the
+    waits.
     """
 
     def __init__(
@@ -139,7 +141,7 @@ class SignalingClient:
         self._room_key = room_key
         self._emit = emit
         self._on_relay = on_relay
-        self._on_ice_servers = on_ice_servers
+        self._lent = LentServers(on_ice_servers, rng)
         self._rng = rng
         self._outbox: _Outbox | None = None
         self._runner: asyncio.Task[object] | None = None
@@ -171,6 +173,10 @@ class SignalingClient:
         if self._outbox is not None:
             self._outbox.put_frame(messages.pack_frame(address, payload))
 
+    def check_ice_servers(self) -> None:
+        """Take back through `on_ice_servers` what has expired, or is older than a sleep."""
+        self._lent.look()
+
     async def aclose(self) -> None:
         """Send what waits (with a limit), then leave the room and end `run`."""
         outbox, runner = self._outbox, self._runner
@@ -192,7 +198,10 @@ class SignalingClient:
             try:
                 self._announce(welcome, outbox)
                 await _first_of(
-                    self._read(socket, welcome.ping_seconds, outbox), _write(outbox, socket), outbox.overflow
+                    self._read(socket, welcome.ping_seconds, outbox),
+                    _write(outbox, socket),
+                    self._lent.renew(lambda: outbox.put_control(messages.Ice())),
+                    outbox.overflow,
                 )
             finally:
                 self._outbox = None
@@ -251,7 +260,7 @@ class SignalingClient:
         members = tuple(map(to_address, welcome.members))
         self._told = None
         self._outbox = outbox
-        self._on_ice_servers(welcome.ice_servers)
+        self._lent.take(welcome.ice_servers, welcome.ttl)
         motd = "".join(letter for letter in welcome.motd[:_MOTD_LIMIT] if letter.isprintable())
         self._emit(ServerEntered(address, members, motd))
 
@@ -282,6 +291,10 @@ class SignalingClient:
         match message:
             case messages.Relayed(address, payload):
                 self._on_relay(address, payload)
+            case messages.IceServers():
+                self._lent.take(message.ice_servers, message.ttl)
+            case messages.Declined():
+                self._lent.put_off(message.retry_after_ms / 1000)
             case messages.Joined():
                 self._emit(MemberJoined(to_address(message.address)))
             case messages.Left() | messages.PeerGone():

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -99,6 +100,34 @@ async def test_two_guests_meet_and_pass_frames() -> None:
         assert await ana.next(MemberLeft) == MemberLeft(there.address)
         ana.client.send_relay(there.address, b"are you there?")
         assert await ana.next(MemberLeft) == MemberLeft(there.address)
+
+
+async def test_credentials_are_renewed_before_they_expire() -> None:
+    settings = Settings(
+        port=0, stun=("stun:s",), turn=("turn:t",), turn_secret="north-wind-and-the-sun", turn_seconds=4.0
+    )
+    async with RoomServer(settings) as server, guest(server.url) as ana:
+        await ana.next(ServerEntered)
+        names = {server.username for server in ana.ice_servers}
+        assert len(names) == 2
+        async with asyncio.timeout(PATIENCE):
+            while len(names | {server.username for server in ana.ice_servers}) < 4:
+                assert int((ana.ice_servers[1].username or "").partition(":")[0]) > time.time()
+                names |= {server.username for server in ana.ice_servers}
+                await asyncio.sleep(0.02)
+        assert ana.told.empty()
+
+
+async def test_a_list_outlives_the_connection_but_not_its_time() -> None:
+    settings = Settings(port=0, turn=("turn:t",), turn_secret="north-wind-and-the-sun", turn_seconds=1.0)
+    async with RoomServer(settings) as server, guest(server.url) as ana:
+        await ana.next(ServerEntered)
+        await server.drain()
+        await ana.next(ServerLost)
+        async with asyncio.timeout(PATIENCE):
+            while ana.ice_servers:
+                await asyncio.sleep(0.02)
+                ana.client.check_ice_servers()
 
 
 async def test_another_key_is_another_room() -> None:

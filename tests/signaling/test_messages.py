@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 
 from signaling.messages import (
     CloseCode,
+    Declined,
     Enter,
     Error,
+    FromClient,
     FromServer,
+    Ice,
     IceServer,
+    IceServers,
     Joined,
     Left,
     Limits,
@@ -53,6 +57,9 @@ WELCOME = Welcome(
 FROM_SERVER: list[FromServer] = [
     Nonce(bytes(range(32)), "weft/1", (1, 1)),
     WELCOME,
+    IceServers((IceServer(urls=("turn:b",), username="1:é", credential="日"),), 3600.0),
+    IceServers(()),
+    Declined("ice", 4029, "too-fast", "later", 5000),
     Joined("00" * 8),
     Left("00" * 8),
     PeerGone("00" * 8, "never"),
@@ -72,8 +79,10 @@ def test_what_a_server_writes_a_client_reads(message: FromServer) -> None:
     assert decode_from_server(encode(message).decode()) == message
 
 
-@pytest.mark.parametrize("message", [ENTER, Ping(), Pong()], ids=lambda message: type(message).__name__)
-def test_what_a_client_writes_a_server_reads(message: Enter | Ping | Pong) -> None:
+@pytest.mark.parametrize(
+    "message", [ENTER, Ice(), Ping(), Pong()], ids=lambda message: type(message).__name__
+)
+def test_what_a_client_writes_a_server_reads(message: FromClient) -> None:
     assert decode_from_client(encode(message)) == message
 
 
@@ -103,6 +112,7 @@ def test_unknown_types_are_ignored() -> None:
     assert decode_from_server(b'{"type":"fireworks","colour":"red"}') is None
     assert decode_from_client(b'{"type":"fireworks","colour":"red"}') is None
     assert decode_from_client(encode(Joined("aa"))) is None
+    assert decode_from_server(encode(Ice())) is None
 
 
 @pytest.mark.parametrize(
