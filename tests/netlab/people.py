@@ -10,7 +10,7 @@ from demo.programs import DemoFailed, Program, Record
 from tests.conftest import PATIENCE
 from tests.e2e.town import until
 from tests.netlab.lab import Host, Lab
-from tests.netlab.services import HOUR, Authority, Coturn, Server
+from tests.netlab.services import Authority, Coturn, Server
 
 __all__ = ["FIRST_TEXT_SECONDS", "PATH_SECONDS", "Meeting", "Person", "Stage", "new_stage"]
 
@@ -221,17 +221,16 @@ class Stage:
             )
 
 
-def new_stage(lab: Lab, name: str, ttl: int = HOUR) -> Stage:
-    """Two servers of one's own in *lab*, on hosts that are called after *name*; TURN is for *ttl* seconds."""
+def new_stage(lab: Lab, name: str, turn_seconds: float = 3600.0) -> Stage:
+    """Two servers of one's own in *lab*, on hosts that are called after *name*; to be closed.
+
+    TURN is lent to clients for *turn_seconds* at a time.
+    """
     place = lab.place / name
     place.mkdir()
     authority = Authority(place)
     turn = Coturn(lab.host(f"{name}.turn"), place, authority)
     turn.start()
-    ice_servers: list[dict[str, object]] = [
-        {"urls": [f"stun:{turn.host.address}:3478"]},
-        {"urls": list(turn.urls.values()), **turn.credentials(ttl)},
-    ]
-    server = Server(lab.host(f"{name}.server"), place, authority, ice_servers)
+    server = Server(lab.host(f"{name}.server"), place, authority, turn, turn_seconds)
     server.start()
     return Stage(lab, authority, turn, server, PATIENCE, place)

@@ -30,6 +30,9 @@ PATIENT_SECONDS: Final = 45.0
 """How long to wait for a recovery that is too late, to say how late it was."""
 LOSS_SECONDS: Final = 30.0 if REPETITIONS else 8.0
 SLEEP_SECONDS: Final = 60.0 if REPETITIONS else 17.0  # by then the others have given up
+SESSION_SECONDS: Final = 180.0 if REPETITIONS else 12.0
+LENT_SECONDS: Final = SESSION_SECONDS / 6
+"""TURN credentials live for so long, and allocations for a minute at most: both end within the session."""
 QUIET_SECONDS: Final = 1.0
 """Of editing before the trouble."""
 EDIT_EVERY: Final = 0.25
@@ -67,6 +70,7 @@ class Trouble:
         policy: the `--path` of both.
         always: with all tests, and not in `make netlab` only.
         sleeps: whether the joiner's machine stands still meanwhile.
+        lent: how long TURN credentials live, in seconds.
     """
 
     name: str
@@ -77,6 +81,7 @@ class Trouble:
     policy: str = "auto"
     always: bool = True
     sleeps: bool = False
+    lent: float = 3600.0
 
 
 def _move(kind: Kind) -> Callable[[Scene], None]:
@@ -114,6 +119,16 @@ def _restart_coturn(scene: Scene) -> None:
     scene.stage.turn.start()
 
 
+def _outlive_credentials(scene: Scene) -> None:
+    time.sleep(SESSION_SECONDS)
+    assert scene.anna.path("ben") == scene.ben.path("anna") == "turn"
+
+
+def _outlive_credentials_and_coturn(scene: Scene) -> None:
+    _outlive_credentials(scene)
+    _restart_coturn(scene)
+
+
 def _restart_router(scene: Scene) -> None:
     scene.ben.host.lab.nats[f"{scene.ben.host.name}.nat"].restart()
 
@@ -137,6 +152,25 @@ TROUBLES: Final = {
         Trouble(
             "coturn restarts, and the relay is forbidden", TURNED, "turn", _restart_coturn, 0, "direct", False
         ),
+        Trouble(
+            "TURN credentials run out",
+            TURNED,
+            "turn",
+            _outlive_credentials,
+            SESSION_SECONDS,
+            "direct",
+            always=False,
+            lent=LENT_SECONDS,
+        ),
+        Trouble(
+            "TURN credentials run out, and coturn restarts",
+            TURNED,
+            "turn",
+            _outlive_credentials_and_coturn,
+            SESSION_SECONDS,
+            "direct",
+            lent=LENT_SECONDS,
+        ),
         Trouble("a router restarts that keeps its ports", HOMES, "direct", _restart_router, 0, "auto", False),
         Trouble("a router restarts that changes its ports", TURNED, "turn", _restart_router),
     )
@@ -156,7 +190,7 @@ def scenes(lab: Lab, request: pytest.FixtureRequest) -> Iterator[dict[str, "Futu
 def _play(lab: Lab, trouble: Trouble) -> Scene:
     """Set the scene, make the trouble, and see how long it lasts."""
     mark = f"t{list(TROUBLES).index(trouble.name)}"
-    stage = new_stage(lab, mark)
+    stage = new_stage(lab, mark, trouble.lent)
     hosts = [lab.behind(kind, f"{mark}.{side}") for kind, side in zip(trouble.kinds, "sj", strict=True)]
     scene = Scene(stage, stage.person("anna", hosts[0]), stage.person("ben", hosts[1]))
     try:
