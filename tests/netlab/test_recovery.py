@@ -38,8 +38,8 @@ QUIET_SECONDS: Final = 1.0
 EDIT_EVERY: Final = 0.25
 """Seconds between two saves of one person, on average; numbers are written more often."""
 SEED: Final = int(os.environ.get("SEED", "1"))
-AT_ONCE: Final = 2 if REPETITIONS else 4
-"""Scenes; each is mostly waiting, and two measure better than four."""
+AT_ONCE: Final = 2 if REPETITIONS else 5
+"""Scenes; each is mostly waiting, and two measure better than five."""
 
 
 @dataclass(slots=True)
