@@ -53,7 +53,7 @@ IMPORTERS: Final = {
         "signaling.hub",
         "signaling.server",
     },
-    "aioice": {"peer.edge.attempt", "peer.edge.ice"},
+    "aioice": {"peer.edge.attempt", "peer.edge.ice", "peer.edge.turn_client"},
     "aiortc": {"peer.edge.attempt"},
     "click": {"peer.cli", "signaling.command"},
     "cryptography": {

@@ -1,4 +1,4 @@
-"""What Weft needs of ICE (RFC 8445) beyond what aioice offers; the only module that knows aioice.
+"""What Weft needs of ICE (RFC 8445) beyond what aioice offers; the one module that knows aioice's ICE.
 
 aioice leaves out loopback addresses, waits five seconds for a dead STUN server, uses small socket buffers,
 pauses 20 ms between checks even if there is only one to make, and may ask for consent for ever after a
