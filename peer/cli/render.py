@@ -32,7 +32,7 @@ __all__ = ["Quiet", "Setting", "Terminal", "paint", "stream_is_terminal", "wants
 PROGRESS_SECONDS: Final = 5.0
 """At most one line of progress per peer in this time; a short sync shows none."""
 
-_COLORS: Final = {"strong": "1;33", "good": "32", "warn": "33", "bad": "1;31", "dim": "2"}
+_COLORS: Final = {"strong": "1;33", "good": "32", "warn": "33", "bad": "1;31", "dim": "2", "head": "1"}
 
 
 def wants_color(choice: str, is_terminal: bool, environ: Mapping[str, str]) -> bool:

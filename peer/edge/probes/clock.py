@@ -22,12 +22,12 @@ def probe(skew: float | None, server: str) -> Finding:
     if away < NOTE_SECONDS:
         # the server tells whole seconds, so less than one is no difference
         differs = "right to the second" if away < 2 else f"{away:.0f} s from the server's"
-        return ok("computer.clock", "clock", differs, skew_s=round(skew, 1))
+        return ok("computer.clock", "clock", differs, data={"skew_s": round(skew, 1)})
     side = "ahead of" if skew > 0 else "behind"
     found = f"{_span(away)} {side} that of {server}"
     cause = "one of the two clocks is wrong; certificates and invitations then seem to have run out"
     say = broken if away >= BROKEN_SECONDS else note
-    return say("computer.clock", "clock", found, cause=cause, do=_DO, skew_s=round(skew, 1))
+    return say("computer.clock", "clock", found, cause=cause, do=_DO, data={"skew_s": round(skew, 1)})
 
 
 def _span(seconds: float) -> str:

@@ -14,8 +14,12 @@ GROUPS: Final = {
     "internet": "Internet",
     "server": "Server",
     "peer": "Peer",
+    "self": "This installation",
 }
 """The first part of each finding's id, in the order in which people read them."""
+
+
+Data = Mapping[str, object] | None
 
 
 class Verdict(StrEnum):
@@ -60,19 +64,19 @@ class Finding:
         return self.id.partition(".")[0]
 
 
-def ok(id_: str, title: str, found: str, *, ms: float | None = None, **data: object) -> Finding:
+def ok(id_: str, title: str, found: str, *, ms: float | None = None, data: Data = None) -> Finding:
     """All is well."""
-    return Finding(id_, title, Verdict.OK, found, ms=ms, data=data)
+    return Finding(id_, title, Verdict.OK, found, ms=ms, data=data or {})
 
 
-def note(id_: str, title: str, found: str, *, cause: str = "", do: str = "", **data: object) -> Finding:
+def note(id_: str, title: str, found: str, *, cause: str = "", do: str = "", data: Data = None) -> Finding:
     """It works, but could be better."""
-    return Finding(id_, title, Verdict.NOTE, found, cause, do, data=data)
+    return Finding(id_, title, Verdict.NOTE, found, cause, do, data=data or {})
 
 
-def broken(id_: str, title: str, found: str, *, cause: str = "", do: str = "", **data: object) -> Finding:
+def broken(id_: str, title: str, found: str, *, cause: str = "", do: str = "", data: Data = None) -> Finding:
     """Something needed does not work."""
-    return Finding(id_, title, Verdict.BROKEN, found, cause, do, data=data)
+    return Finding(id_, title, Verdict.BROKEN, found, cause, do, data=data or {})
 
 
 def skipped(id_: str, title: str, found: str) -> Finding:
@@ -80,9 +84,7 @@ def skipped(id_: str, title: str, found: str) -> Finding:
     return Finding(id_, title, Verdict.SKIPPED, found)
 
 
-async def attempt(
-    id_: str, title: str, probe: Awaitable[list[Finding]], *, seconds: float
-) -> list[Finding]:
+async def attempt(id_: str, title: str, probe: Awaitable[list[Finding]], *, seconds: float) -> list[Finding]:
     """Run *probe* for at most *seconds*; a probe that fails or hangs becomes a finding about itself."""
     try:
         async with asyncio.timeout(seconds):

@@ -46,7 +46,7 @@ def interfaces() -> list[Interface]:
     for adapter in ifaddr.get_adapters(include_unconfigured=True):
         name = adapter.nice_name if isinstance(adapter.nice_name, str) else adapter.name
         plain = [str(each.ip if each.is_IPv4 else each.ip[0]) for each in adapter.ips]
-        if plain and all(_is_loopback(each) for each in plain) or name == "lo":
+        if (plain and all(_is_loopback(each) for each in plain)) or name == "lo":
             continue
         shown = [f"{ip}/{each.network_prefix}" for ip, each in zip(plain, adapter.ips, strict=True)]
         shown.sort(key=lambda each: ":" in each)
@@ -82,8 +82,11 @@ def probe(found: list[Interface]) -> Finding:
     if len(used) > SHOWN:
         shown += f" · {len(used) - SHOWN} more"
     rest = f"skipped: {left}" if left else ""
-    data = {"used": [each.name for each in used], "skipped": [each.name for each in found if each.skip]}
+    data: dict[str, object] = {
+        "used": [each.name for each in used],
+        "skipped": [each.name for each in found if each.skip],
+    }
     if used:
-        return ok(*_IDS, f"{shown}   {rest}".rstrip(), **data)
+        return ok(*_IDS, f"{shown}   {rest}".rstrip(), data=data)
     cause = "the network is switched off, or the cable is out" + (f"; {rest}" if rest else "")
-    return note(*_IDS, "none leads to a network", cause=cause, do="ip link", **data)
+    return note(*_IDS, "none leads to a network", cause=cause, do="ip link", data=data)

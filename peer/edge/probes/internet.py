@@ -47,10 +47,12 @@ def probe_route(*, server_is_near: bool = False) -> Finding:
     ipv4, ipv6 = _own_address(socket.AF_INET, _NOWHERE), _own_address(socket.AF_INET6, _NOWHERE_6)
     if ipv4 or ipv6:
         shown = [f"IPv4 from {ipv4}" if ipv4 else "no IPv4", f"IPv6 from {ipv6}" if ipv6 else "no IPv6"]
-        return ok(*_ROUTE, ", ".join(shown), ipv4=bool(ipv4), ipv6=bool(ipv6))
+        return ok(*_ROUTE, ", ".join(shown), data={"ipv4": bool(ipv4), "ipv6": bool(ipv6)})
     cause = "no interface has a default route: this computer is offline, or on a network of its own"
     say = note if server_is_near else broken
-    return say(*_ROUTE, "no route to the internet", cause=cause, do="ip route", ipv4=False, ipv6=False)
+    return say(
+        *_ROUTE, "no route to the internet", cause=cause, do="ip route", data={"ipv4": False, "ipv6": False}
+    )
 
 
 def _own_address(family: int, far: tuple[str, int]) -> str:
@@ -91,15 +93,17 @@ def _udp(asked: Sequence[Asked]) -> Finding:
         best = min((each.answer.ms for each in through if each.answer), default=None)
         return ok(*_UDP, "gets through", ms=best)
     if any(each.trouble == "no-route" for each in asked):
-        return note(*_UDP, "there is no way to send it", cause="no route leads to the STUN server", do="ip route")
-    data = {"asked": [each.name for each in asked]}
+        return note(
+            *_UDP, "there is no way to send it", cause="no route leads to the STUN server", do="ip route"
+        )
+    data: dict[str, object] = {"asked": [each.name for each in asked]}
     if any(each.trouble == "forbidden" for each in asked):
         return note(
             *_UDP,
             "blocked by this computer's own firewall",
             cause="a rule here refuses outgoing UDP; Weft relays everything",
             do="sudo nft list ruleset",
-            **data,
+            data=data,
         )
     if all(each.trouble == "name" for each in asked):
         return skipped(*_UDP, "the STUN server's name is not found")
@@ -107,19 +111,20 @@ def _udp(asked: Sequence[Asked]) -> Finding:
     return note(
         *_UDP,
         f"blocked: {names} did not answer",
-        cause="a firewall on the way drops UDP" + ("" if len(asked) > 1 else ", or that one server is down")
+        cause="a firewall on the way drops UDP"
+        + ("" if len(asked) > 1 else ", or that one server is down")
         + "; Weft relays everything",
         do="ask whoever runs this network to let UDP out, or use another one",
-        **data,
+        data=data,
     )
 
 
 def _dead(asked: Sequence[Asked]) -> Finding:
     dead = [each for each in asked if each.answer is None]
-    data = {"dead": [each.name for each in dead], "asked": [each.name for each in asked]}
+    data: dict[str, object] = {"dead": [each.name for each in dead], "asked": [each.name for each in asked]}
     if not dead:
         best = min(each.answer.ms for each in asked if each.answer)
-        return ok(*_STUN, ", ".join(each.name for each in asked), ms=best, **data)
+        return ok(*_STUN, ", ".join(each.name for each in asked), ms=best, data=data)
     words = {"refused": "nothing listens there", "name": "its name is not found"}
     shown = ", ".join(f"{each.name} ({words.get(each.trouble, each.detail)})" for each in dead)
     sure = any(each.answer for each in asked) or any(each.trouble in words for each in dead)
@@ -132,7 +137,7 @@ def _dead(asked: Sequence[Asked]) -> Finding:
         if any(each.answer for each in asked) or "name" in {each.trouble for each in dead}
         else "the STUN server is down: its machine answers, the program does not",
         do="tell whoever runs the server:  weft serve --stun stun:HOST:3478",
-        **data,
+        data=data,
     )
 
 
@@ -143,7 +148,10 @@ async def probe_nat(asked: Sequence[Asked]) -> list[Finding]:
     """Say what the router does to outgoing ports, and what it lets in."""
     alive = [each for each in asked if each.answer and ":" not in each.address[0]]
     if not alive:
-        return [skipped(*_MAPPING, "no STUN answer to tell by"), skipped(*_FILTERING, "no STUN answer to tell by")]
+        return [
+            skipped(*_MAPPING, "no STUN answer to tell by"),
+            skipped(*_FILTERING, "no STUN answer to tell by"),
+        ]
     async with stun.open_socket() as port:
         mapping = await _mapping(port, alive)
     other = next((each for each in alive if each.answer and each.answer.other), None)
@@ -165,21 +173,24 @@ async def _mapping(port: stun.OpenSocket, alive: Sequence[Asked]) -> Finding:
             continue
     mapped = set(seen.values())
     public = sorted({address for address, _ in mapped})
-    data = {"mapped": len(mapped), "asked": len(seen)}
+    data: dict[str, object] = {"mapped": len(mapped), "asked": len(seen)}
     if not mapped:
         return skipped(*_MAPPING, "no STUN answer to tell by")
     if set(public) <= {_own_address(socket.AF_INET, target) for target in seen}:
-        return ok(*_MAPPING, f"no NAT: {', '.join(public)} is this computer's own", kind="none", **data)
+        return ok(
+            *_MAPPING, f"no NAT: {', '.join(public)} is this computer's own", data={**data, "kind": "none"}
+        )
     if len(seen) < 2:
-        return ok(*_MAPPING, f"seen as {public[0]}; with one STUN address its kind cannot be told", **data)
+        return ok(*_MAPPING, f"seen as {public[0]}; with one STUN address its kind cannot be told", data=data)
     if len(mapped) == 1:
-        return ok(*_MAPPING, f"easy NAT: one port for all, seen as {public[0]}", kind="easy", **data)
+        return ok(
+            *_MAPPING, f"easy NAT: one port for all, seen as {public[0]}", data={**data, "kind": "easy"}
+        )
     return note(
         *_MAPPING,
         f"hard NAT: another port for each destination ({len(mapped)} of {len(seen)} tests)",
         cause="direct paths work with easy partners only; with others Weft relays",
-        kind="hard",
-        **data,
+        data={**data, "kind": "hard"},
     )
 
 
@@ -192,7 +203,11 @@ async def _filtering(port: stun.OpenSocket, server: tuple[str, int]) -> Finding:
         return True
 
     if await let_in(address=True):
-        return ok(*_FILTERING, "answers from anywhere", kind="endpoint-independent")
+        return ok(*_FILTERING, "answers from anywhere", data={"kind": "endpoint-independent"})
     if await let_in(address=False):
-        return ok(*_FILTERING, "answers from addresses that were asked", kind="address-dependent")
-    return ok(*_FILTERING, "answers from exactly the port that was asked", kind="address-and-port-dependent")
+        return ok(*_FILTERING, "answers from addresses that were asked", data={"kind": "address-dependent"})
+    return ok(
+        *_FILTERING,
+        "answers from exactly the port that was asked",
+        data={"kind": "address-and-port-dependent"},
+    )

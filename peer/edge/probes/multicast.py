@@ -41,7 +41,9 @@ async def probe(found: list[Interface], *, needed: bool) -> Finding:
     silent = [each for each, trouble in results.items() if trouble]
     if not silent:
         names = ", ".join(each.name for each in used)
-        return ok(*_IDS, f"multicast on {names} comes back", interfaces=[each.name for each in used])
+        return ok(
+            *_IDS, f"multicast on {names} comes back", data={"interfaces": [each.name for each in used]}
+        )
     first = silent[0]
     say = broken if needed and len(silent) == len(used) else note
     names = ", ".join(each.name for each in silent)
@@ -50,7 +52,7 @@ async def probe(found: list[Interface], *, needed: bool) -> Finding:
         f"sent on {names}: {results[first]}",
         cause=f"a firewall on this computer drops multicast (UDP {PORT})",
         do=f"sudo ufw allow {PORT}/udp   until then:  {_at(first)}",
-        silent=[each.name for each in silent],
+        data={"silent": [each.name for each in silent]},
     )
 
 
@@ -90,7 +92,9 @@ def _listener(interface: Interface) -> Iterator[socket.socket]:
             # mDNS responders share the port this way (RFC 6762 §15.1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(("" if sys.platform == "win32" else GROUP, PORT))
-        member = struct.pack("4s4si", socket.inet_aton(GROUP), socket.inet_aton(interface.ipv4), interface.index)
+        member = struct.pack(
+            "4s4si", socket.inet_aton(GROUP), socket.inet_aton(interface.ipv4), interface.index
+        )
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
         yield sock
 

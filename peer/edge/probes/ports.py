@@ -21,17 +21,19 @@ def probe(port: int, *, wanted: bool) -> Finding:
     ids = ("computer.port", f"port {port}")
     trouble = _taken(port)
     if not trouble:
-        return ok(*ids, "free", port=port)
+        return ok(*ids, "free", data={"port": port})
     if trouble == "may-not":
-        return note(*ids, "you may not listen there", cause="ports below 1024 are the system's", do="choose one above")
+        return note(
+            *ids, "you may not listen there", cause="ports below 1024 are the system's", do="choose one above"
+        )
     who = _holder(port)
     by = f"taken by {who}" if who else "taken by another program"
     cause = "`weft serve` cannot listen there"
     if who.startswith("weft"):
-        return note(*ids, by, cause="a Weft server runs here already", port=port)
+        return note(*ids, by, cause="a Weft server runs here already", data={"port": port})
     say = broken if wanted else note
     do = f"sudo ss -ltnp 'sport = :{port}'   or another one:  weft serve --port {port + 1}"
-    return say(*ids, by, cause=cause, do=do, port=port)
+    return say(*ids, by, cause=cause, do=do, data={"port": port})
 
 
 def _taken(port: int) -> str:

@@ -1,4 +1,4 @@
-"""How fast is the encrypted relay?  Two visitors in a room of their own, and some data from one to the other."""
+"""How fast is the encrypted relay?  Two visitors in a room of their own, and data from one to the other."""
 
 import asyncio
 import os
@@ -33,13 +33,17 @@ async def probe(server: ServerUrl) -> Finding:
     except NotLetIn as error:
         return broken(*_IDS, "two visitors did not both get in", cause=str(error))
     except TimeoutError:
-        return broken(*_IDS, "passed nothing on", cause="the server took frames and lost them", do="")
-    found = f"round trip {ms:.0f} ms, {rate / 1e6:.1f} MB/s" if rate >= 1e5 else f"round trip {ms:.0f} ms, {rate / 1e3:.0f} kB/s"
+        return broken(*_IDS, "passed nothing on", cause="the server took frames and lost them")
+    found = (
+        f"round trip {ms:.0f} ms, {rate / 1e6:.1f} MB/s"
+        if rate >= 1e5
+        else f"round trip {ms:.0f} ms, {rate / 1e3:.0f} kB/s"
+    )
     data: dict[str, object] = {"bytes_per_s": round(rate), "round_trip_ms": round(ms, 1)}
     if ms > SLOW_MS or not whole:
         cause = "the server is far away or overloaded; others will see you type late"
-        return note(*_IDS, found, cause=cause, do="choose a nearer one:  --server URL", **data)
-    return ok(*_IDS, found, ms=round(ms, 1), **data)
+        return note(*_IDS, found, cause=cause, do="choose a nearer one:  --server URL", data=data)
+    return ok(*_IDS, found, ms=round(ms, 1), data=data)
 
 
 async def _round_trip(one: Visitor, two: Visitor) -> float:

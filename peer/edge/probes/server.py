@@ -69,7 +69,10 @@ def _reached(seen: Look, server: ServerUrl) -> Finding:
 _UNSEEN: Final = {
     "name": ("the name is mistyped, or this computer is offline", "getent hosts {host}"),
     "route": ("no way leads there: this computer is offline", "ip route"),
-    "refused": ("its machine answers, but no server runs at that port", "on that machine:  weft serve --port {port}"),
+    "refused": (
+        "its machine answers, but no server runs at that port",
+        "on that machine:  weft serve --port {port}",
+    ),
     "silent": (
         "its machine is down, or a firewall on the way drops the connection",
         "ask whoever runs it whether port {port} is open",
@@ -88,36 +91,43 @@ def _unseen(error: Unseen, server: ServerUrl) -> Finding:
         *_REACH,
         f"{server.name} cannot be reached: {error}",
         cause=cause,
-        do=do.format(host=parts.hostname, port=port),
-        step=error.step,
+        do=do.format(host=parts.hostname, data={"port": port}),
+        data={"step": error.step},
     )
 
 
 def _certificate(seen: Look, *, tls: bool) -> Finding:
     if not tls:
-        return note(
-            *_CERTIFICATE,
-            "none: the connection to the server is not encrypted",
-            cause="contents are safe, but the network sees which room you are in",
-            do="see docs/server.md, or use https://",
-        ) if not _is_loopback(seen.address) else skipped(*_CERTIFICATE, "none is needed on this computer")
+        return (
+            note(
+                *_CERTIFICATE,
+                "none: the connection to the server is not encrypted",
+                cause="contents are safe, but the network sees which room you are in",
+                do="see docs/server.md, or use https://",
+            )
+            if not _is_loopback(seen.address)
+            else skipped(*_CERTIFICATE, "none is needed on this computer")
+        )
     days = seen.days
-    left = "" if days is None else f"{days:.0f} days left" if days >= 0 else f"it ran out {-days:.0f} days ago"
-    data = {"days": None if days is None else round(days, 1)}
+    left = (
+        "" if days is None else f"{days:.0f} days left" if days >= 0 else f"it ran out {-days:.0f} days ago"
+    )
+    data: dict[str, object] = {"days": None if days is None else round(days, 1)}
     if seen.distrust:
         expired = days is not None and days < 0
         return broken(
             *_CERTIFICATE,
             f"not to be believed: {seen.distrust}" + (f"; {left}" if expired else ""),
-            cause="it was not renewed" if expired else "it is for another name, signed by nobody known, "
-            "or the clock here is wrong",
+            cause="it was not renewed"
+            if expired
+            else "it is for another name, signed by nobody known, or the clock here is wrong",
             do="on the server:  sudo certbot renew" if expired else "",
-            **data,
+            data=data,
         )
     if days is not None and days < CERTIFICATE_DAYS:
         cause = "it is usually renewed a month before its end"
-        return note(*_CERTIFICATE, left, cause=cause, do="on the server:  sudo certbot renew", **data)
-    return ok(*_CERTIFICATE, left, **data)
+        return note(*_CERTIFICATE, left, cause=cause, do="on the server:  sudo certbot renew", data=data)
+    return ok(*_CERTIFICATE, left, data=data)
 
 
 def _is_loopback(address: str) -> bool:

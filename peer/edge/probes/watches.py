@@ -31,14 +31,23 @@ def probe(proc: Path = Path("/proc")) -> Finding:
     trouble = _watch_one()
     if trouble:
         known = f" of {limit:,}" if limit is not None else ""
-        return broken(*_IDS, f"all{known} watches are used: {trouble}", cause=_CAUSE, do=_DO, limit=limit)
+        return broken(
+            *_IDS, f"all{known} watches are used: {trouble}", cause=_CAUSE, do=_DO, data={"limit": limit}
+        )
     if limit is None:
         return ok(*_IDS, "works")
     used = _used(proc)
     found = f"{used:,} of {limit:,} watches used by your programs"
     if limit - used < FEW:
-        return note(*_IDS, found, cause=f"a larger folder will not fit; {_CAUSE}", do=_DO, limit=limit, used=used)
-    return ok(*_IDS, found, limit=limit, used=used)
+        return note(
+            *_IDS,
+            found,
+            cause=f"a larger folder will not fit; {_CAUSE}",
+            do=_DO,
+            data={"limit": limit},
+            used=used,
+        )
+    return ok(*_IDS, found, data={"limit": limit, "used": used})
 
 
 def _number(path: Path) -> int | None:
