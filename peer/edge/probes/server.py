@@ -91,7 +91,7 @@ def _unseen(error: Unseen, server: ServerUrl) -> Finding:
         *_REACH,
         f"{server.name} cannot be reached: {error}",
         cause=cause,
-        do=do.format(host=parts.hostname, data={"port": port}),
+        do=do.format(host=parts.hostname, port=port),
         data={"step": error.step},
     )
 

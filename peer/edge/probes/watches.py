@@ -29,25 +29,19 @@ def probe(proc: Path = Path("/proc")) -> Finding:
         return skipped(*_IDS, "the system has no limit of this kind")
     limit = min((value for name in _LIMITS if (value := _number(proc / name)) is not None), default=None)
     trouble = _watch_one()
+    data: dict[str, object] = {"limit": limit}
     if trouble:
         known = f" of {limit:,}" if limit is not None else ""
-        return broken(
-            *_IDS, f"all{known} watches are used: {trouble}", cause=_CAUSE, do=_DO, data={"limit": limit}
-        )
+        return broken(*_IDS, f"all{known} watches are used: {trouble}", cause=_CAUSE, do=_DO, data=data)
     if limit is None:
         return ok(*_IDS, "works")
     used = _used(proc)
+    data["used"] = used
     found = f"{used:,} of {limit:,} watches used by your programs"
     if limit - used < FEW:
-        return note(
-            *_IDS,
-            found,
-            cause=f"a larger folder will not fit; {_CAUSE}",
-            do=_DO,
-            data={"limit": limit},
-            used=used,
-        )
-    return ok(*_IDS, found, data={"limit": limit, "used": used})
+        cause = f"a larger folder will not fit; {_CAUSE}"
+        return note(*_IDS, found, cause=cause, do=_DO, data=data)
+    return ok(*_IDS, found, data=data)
 
 
 def _number(path: Path) -> int | None:
