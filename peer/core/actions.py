@@ -7,12 +7,14 @@ the store is on disk before the first piece of that batch is sent.
 from dataclasses import dataclass, field
 
 from peer.core.ids import Attempt, DocId, PeerId
+from peer.core.ladder import EVERYTHING, Means
 from peer.core.notices import Notice
 
 __all__ = [
     "AcceptAnswer",
     "AcceptOffer",
     "Action",
+    "AddCandidates",
     "AppendUpdate",
     "CloseDirect",
     "CloseSeal",
@@ -67,6 +69,7 @@ class DialDirect:
 
     attempt: Attempt
     same_host: bool
+    means: Means = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,16 @@ class AcceptOffer:
     attempt: Attempt
     sdp: str
     same_host: bool
+    means: Means = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class AddCandidates:
+    """The other side found more addresses; *last*: these were all."""
+
+    attempt: Attempt
+    candidates: tuple[str, ...]
+    last: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +254,7 @@ Action = (
     | DialDirect
     | AcceptOffer
     | AcceptAnswer
+    | AddCandidates
     | SendPiece
     | SendLossy
     | CloseDirect

@@ -1,6 +1,6 @@
 """All links of a session: who is reachable, over what, and when they are given up.
 
-The server tells addresses, `greeting.py` turns them into members, `dialing.py` finds them direct paths; here
+The server tells addresses, `greeting.py` turns them into members, `pathways.py` finds them direct paths; here
 these meet in one `Link` per peer, whose pulse is watched.
 """
 
@@ -9,34 +9,28 @@ from typing import Final, assert_never
 
 from peer.core.actions import Action, Tell
 from peer.core.carrier import Lane
-from peer.core.dialing import Dialing
 from peer.core.events import (
-    AnswerMade,
-    DirectBroken,
-    DirectOpened,
     DirectPieceArrived,
     MemberJoined,
     MemberLeft,
-    OfferMade,
     RelayPieceArrived,
     SealBroken,
     Sealed,
     ServerEntered,
     ServerLost,
 )
-from peer.core.frames import Answer, Bye, Frame, NoDirect, Offer, encode
+from peer.core.frames import Bye, Frame, encode
 from peer.core.greeting import REFUSED_FOR, Greeting, Setup
 from peer.core.ids import Attempt, PeerId
 from peer.core.link import DEAD_AFTER, DOUBT, PING_EVERY, SILENT_AFTER, Carrier, Link, Listener, Member
-from peer.core.notices import PeerJoined, PeerLeft, PeerPath, PeerSilent, ServerState, Warned
+from peer.core.notices import PeerJoined, PeerLeft, PeerSilent, ServerState, Warned
+from peer.core.pathways import PathEvent, PathFrame, Pathways
 from peer.errors import Refused, RemoteError
 
-__all__ = ["LINKS_LIMIT", "STOOD", "ConnectionEvent", "Connections"]
+__all__ = ["LINKS_LIMIT", "ConnectionEvent", "Connections"]
 
 LINKS_LIMIT: Final = 64
 """As many as the largest room has members; each link holds queues, streams and windows."""
-STOOD: Final = 5.0
-"""Seconds after which a path is worth dialling again at once when it dies; else its next try has its turn."""
 
 ConnectionEvent = (
     ServerEntered
@@ -46,10 +40,7 @@ ConnectionEvent = (
     | Sealed
     | SealBroken
     | RelayPieceArrived
-    | OfferMade
-    | AnswerMade
-    | DirectOpened
-    | DirectBroken
+    | PathEvent
 )
 
 
@@ -70,8 +61,7 @@ class Connections:
         self._user = user
         self._greeting = Greeting(setup, emit, self._admit)
         self._links: dict[PeerId, Link] = {}
-        self._dialing: dict[PeerId, Dialing] = {}
-        self._attempts = 0
+        self._paths = Pathways(setup, emit=emit, summary=summary, lose=self._lose, moved=user.link_moved)
         self._left = False
 
     # --- asking ---------------------------------------------------------------------------------------
@@ -88,12 +78,6 @@ class Connections:
         """The link that has a carrier with this address or attempt."""
         return next((link for link in self._links.values() if link.carrier(key)), None)
 
-    def _dialed(self, attempt: Attempt) -> tuple[Link, Dialing] | None:
-        for peer, dialing in self._dialing.items():
-            if dialing.attempt == attempt:
-                return self._links[peer], dialing
-        return None
-
     # --- events -----------------------------------------------------------------------------------------
 
     def handle(self, event: ConnectionEvent, now: float) -> None:
@@ -103,16 +87,15 @@ class Connections:
                 self._server(event, now)
             case Sealed() | SealBroken() | RelayPieceArrived():
                 self._relay(event, now)
-            case OfferMade() | AnswerMade() | DirectOpened() | DirectBroken():
-                self._direct(event, now)
             case _:
-                assert_never(event)
+                self._paths.handle(event, now)
 
     def piece(self, event: DirectPieceArrived, now: float) -> None:
         """Take one piece from a direct path; of a try that was given up, drop it."""
         link = self.link_on(event.attempt)
-        if link is not None and link.direct is not None:
-            self._receive(link, link.direct, event.data, now)
+        carrier = None if link is None else link.carrier(event.attempt)
+        if link is not None and carrier is not None:
+            self._receive(link, carrier, event.data, now)
 
     def _server(self, event: ServerEntered | ServerLost | MemberJoined | MemberLeft, now: float) -> None:
         match event:
@@ -187,7 +170,7 @@ class Connections:
             link = Link(member, self._setup.policy, now, self._emit)
             link.relay = carrier
             self._links[member.id] = link
-            self._dialing[member.id] = self._new_dialing(link, now)
+            self._paths.meet(link, now)
             self._emit(Tell(PeerJoined(member.short, member.name, member.role)))
             self._user.link_opened(link, now)
         else:
@@ -197,65 +180,8 @@ class Connections:
             link.doubted_until = None
             if link.direct is None:
                 self._user.link_moved(link, now)
-                self._dialing[member.id].soon(now)
-        self._tell_path(link, now)
-
-    def _new_dialing(self, link: Link, now: float) -> Dialing:
-        wanted = "relay" not in (self._setup.policy, link.member.policy)
-        if not wanted:
-            link.decide()
-        return Dialing(
-            dials=self._setup.me < link.member.id,
-            wanted=wanted,
-            same_host=self._setup.host == link.member.host,
-            now=now,
-            number=self._next_attempt,
-            emit=self._emit,
-            signal=link.signal,
-        )
-
-    def _next_attempt(self) -> Attempt:
-        self._attempts += 1
-        return Attempt(self._attempts)
-
-    def _direct(self, event: OfferMade | AnswerMade | DirectOpened | DirectBroken, now: float) -> None:
-        found = self._dialed(event.attempt)
-        if found is None:
-            return  # of a try that was given up
-        link, dialing = found
-        match event:
-            case OfferMade():
-                dialing.offer_made(event.sdp)
-            case AnswerMade():
-                dialing.answer_made(event.sdp)
-            case DirectOpened() if dialing.opened():
-                self._open_direct(link, event, now)
-            case DirectBroken():
-                self._direct_broken(link, event.reason, now)
-            case _:
-                pass
-
-    def _open_direct(self, link: Link, event: DirectOpened, now: float) -> None:
-        link.direct = Carrier(event.attempt, now, event.path, event.address)
-        link.decide()
-        if link.relay is not None:
-            link.relay.out.drop_waiting(Lane.BULK)  # it is asked for again over the new path
-        link.next_ping = now
-        self._user.link_moved(link, now)
-        self._tell_path(link, now)
-
-    def _direct_broken(self, link: Link, reason: str, now: float) -> None:
-        link.decide()
-        self._dialing[link.member.id].broken(reason, now)
-        self._follow_dialing(link, reason, now)
-
-    def _follow_dialing(self, link: Link, reason: str, now: float) -> None:
-        """A direct carrier goes with the try that made it."""
-        direct, dialing = link.direct, self._dialing[link.member.id]
-        if direct is not None and direct.key != dialing.attempt:
-            self._lose(link, direct, reason, now)
-            if now - direct.opened >= STOOD:
-                dialing.soon(now)
+            self._paths.relay_is_back(link, now)
+        self._paths.tell(link, now)
 
     # --- receiving ----------------------------------------------------------------------------------------
 
@@ -264,7 +190,7 @@ class Connections:
             arrived = carrier.receive(piece, now)
             self._alive(link, now)
             if arrived is not None:
-                self._frame(link, arrived[1], now)
+                self._frame(link, carrier, arrived[1], now)
         except RemoteError as error:
             self.cut_off(link, error, now)
 
@@ -272,24 +198,15 @@ class Connections:
         link.doubted_until = None
         if link.told_silent:
             link.told_silent = False
-            self._tell_path(link, now, again=True)
+            self._paths.tell(link, now, again=True)
 
-    def _frame(self, link: Link, frame: Frame, now: float) -> None:
-        dialing = self._dialing[link.member.id]
-        match frame:
-            case Bye():
-                self._said_bye(link, frame, now)
-            case Offer():
-                dialing.offered(frame, now)
-                self._follow_dialing(link, "the other side dials again", now)
-            case Answer():
-                dialing.answered(frame)
-            case NoDirect():
-                link.decide()
-                dialing.declined(frame, now)
-                self._follow_dialing(link, frame.reason, now)
-            case _:
-                self._user.frame_arrived(link, frame, now)
+    def _frame(self, link: Link, carrier: Carrier, frame: Frame, now: float) -> None:
+        if isinstance(frame, Bye):
+            self._said_bye(link, frame, now)
+        elif isinstance(frame, PathFrame):
+            self._paths.frame(link, carrier, frame, now)
+        else:
+            self._user.frame_arrived(link, frame, now)
 
     def _said_bye(self, link: Link, frame: Bye, now: float) -> None:
         refused = frame.reason.startswith("refused")
@@ -302,12 +219,14 @@ class Connections:
     def _lose(self, link: Link, carrier: Carrier, reason: str, now: float) -> None:
         """One carrier is gone; without any left, so is the peer."""
         had = link.content
-        link.detach(carrier, close=carrier is link.relay)
-        if not link.carriers():
+        link.detach(carrier)
+        if link.direct is None and link.relay is None:
             self._drop(link, reason, now)
         elif had is not link.content:
+            if link.content is None:
+                link.pathless_since = now
             self._user.link_moved(link, now)
-            self._tell_path(link, now)
+            self._paths.tell(link, now)
 
     def cut_off(self, link: Link, error: RemoteError, now: float) -> None:
         """A peer broke the protocol: say so, and have nothing to do with its device for a while."""
@@ -321,8 +240,8 @@ class Connections:
     def _drop(self, link: Link, reason: str, now: float) -> None:
         relay = link.relay
         for carrier in link.carriers():
-            link.detach(carrier, close=carrier is link.relay)
-        self._dialing.pop(link.member.id).stop()
+            link.detach(carrier)
+        self._paths.forget(link)
         del self._links[link.member.id]
         self._user.link_closed(link)
         self._emit(Tell(PeerLeft(link.member.short, link.member.name, reason)))
@@ -352,9 +271,7 @@ class Connections:
         self._greeting.tick(now)
         for link in self.links():
             self._watch(link, now)
-        for peer, dialing in list(self._dialing.items()):
-            if dialing.tick(now):
-                self._links[peer].decide()
+        self._paths.tick(now)
 
     def _watch(self, link: Link, now: float) -> None:
         silence = now - link.heard
@@ -362,10 +279,7 @@ class Connections:
         if silence >= DEAD_AFTER or doubted:
             self._drop(link, "left" if doubted else "silent", now)
             return
-        direct = link.direct
-        if direct is not None and link.relay is not None and now - direct.heard >= SILENT_AFTER:
-            self._direct_broken(link, "nothing came through it any more", now)
-            return
+        self._paths.watch(link, now)
         if silence >= SILENT_AFTER and not link.told_silent:
             link.told_silent = True
             self._emit(Tell(PeerSilent(link.member.short, link.member.name, round(silence, 1))))
@@ -386,15 +300,5 @@ class Connections:
             return None
         moments = [self._greeting.next_deadline()]
         moments += [link.next_deadline() for link in self._links.values()]
-        moments += [dialing.next_deadline() for dialing in self._dialing.values()]
+        moments.append(self._paths.next_deadline())
         return min((moment for moment in moments if moment is not None), default=None)
-
-    def _tell_path(self, link: Link, now: float, *, again: bool = False) -> None:
-        carrier = link.content
-        if carrier is None or (link.told_path == carrier.path and not again):
-            return
-        link.told_path = carrier.path
-        rtt = None if carrier.rtt is None else round(carrier.rtt * 1000, 2)
-        took = (now - link.since) * 1000
-        member = link.member
-        self._emit(Tell(PeerPath(member.short, member.name, carrier.path, rtt, round(took, 1))))

@@ -11,6 +11,7 @@ from peer.core.ids import Attempt, DeviceKey, DocId, PeerId
 __all__ = [
     "AnswerMade",
     "BlobLoaded",
+    "CandidatesFound",
     "DirectBroken",
     "DirectLossyArrived",
     "DirectOpened",
@@ -28,6 +29,7 @@ __all__ = [
     "LeaveRequested",
     "MemberJoined",
     "MemberLeft",
+    "NetworkChanged",
     "OfferMade",
     "PresenceSet",
     "RelayPieceArrived",
@@ -39,6 +41,8 @@ __all__ = [
     "ServerLost",
     "Stamp",
     "Tick",
+    "TurnKnown",
+    "TurnReached",
 ]
 
 
@@ -124,6 +128,37 @@ class AnswerMade:
 
     attempt: Attempt
     sdp: str
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatesFound:
+    """More addresses of ours for an attempt whose description is made; *last*: these were all."""
+
+    attempt: Attempt
+    candidates: tuple[str, ...]
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TurnKnown:
+    """The TURN servers that may be asked from now on are reached over these of `ladder.KINDS`."""
+
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnReached:
+    """A TURN server gave us an address over this kind of transport."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkChanged:
+    """Our addresses changed, or the machine slept; *network* is equal for equal sets of addresses."""
+
+    network: bytes
+    woke: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +353,10 @@ Event = (
     | RelayPieceArrived
     | OfferMade
     | AnswerMade
+    | CandidatesFound
+    | TurnKnown
+    | TurnReached
+    | NetworkChanged
     | DirectOpened
     | DirectBroken
     | DirectPieceArrived

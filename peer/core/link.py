@@ -2,7 +2,8 @@
 
 A link begins on the relay and moves to a direct path when one opens; it falls back when that path
 dies.  Content (lanes EDITS and BULK) always goes over exactly one carrier, the *content carrier*;
-whoever owns the link is told when it changes, because then both sides compare what they hold.
+whoever owns the link is told when it changes, because then both sides compare what they hold.  Edits
+that the direct path does not acknowledge go over the relay too (`detour.py`).
 """
 
 from collections.abc import Callable, Iterable
@@ -11,12 +12,17 @@ from typing import Final, Protocol
 
 from peer.core.actions import Action, CloseDirect, CloseSeal, SendPiece, SendRelay
 from peer.core.carrier import DIRECT_WINDOW, RELAY_WINDOW, Incoming, Lane, Outgoing
+from peer.core.detour import DETOUR_AFTER, Detour
 from peer.core.frames import Ack, Frame, Ping, Pong, decode, encode
 from peer.core.ids import Attempt, PeerId
+from peer.core.policy import allows_relay
 
 __all__ = [
+    "ACK_WITHIN",
     "DEAD_AFTER",
+    "DETOUR_AHEAD",
     "DOUBT",
+    "OVERLAP",
     "PING_EVERY",
     "RELAY_BUDGET",
     "RELAY_PATIENCE",
@@ -25,6 +31,7 @@ __all__ = [
     "Link",
     "Listener",
     "Member",
+    "agreed_path",
 ]
 
 PING_EVERY: Final = 2.0
@@ -41,6 +48,19 @@ RELAY_PATIENCE: Final = 5.0
 """Seconds after which an undecided direct path no longer holds bulk back."""
 PINGS_REMEMBERED: Final = 8
 """Older answers say nothing about the round trip now."""
+ACK_WITHIN: Final = 0.2
+"""Seconds for which a direct path may owe an acknowledgement: a fraction of `detour.DETOUR_AFTER`."""
+DETOUR_AHEAD: Final = 64 * 1024
+"""Bytes of edits on a detour that wait for the relay: half of its window."""
+OVERLAP: Final = 2.0
+"""Seconds for which a path that was replaced still listens: the other side moves a round trip later."""
+
+
+def agreed_path(ours: str, theirs: str) -> str:
+    """The word for a path that two sides see so: `turn` if one says it, `lan` only if both do."""
+    if "turn" in (ours, theirs):
+        return "turn"
+    return "lan" if ours == theirs == "lan" else "direct"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +86,10 @@ class Carrier:
     def __init__(self, key: bytes | Attempt, now: float, path: str, address: str = "") -> None:
         window = RELAY_WINDOW if isinstance(key, bytes) else DIRECT_WINDOW
         self.key = key
+        self.seen = path
         self.path = path
+        self.agreed = isinstance(key, bytes)
+        self.ack_at: float | None = None
         self.address = address
         self.opened = now
         self.heard = now
@@ -96,7 +119,7 @@ class Carrier:
         self._pings[self._number] = now
         while len(self._pings) > PINGS_REMEMBERED:
             del self._pings[next(iter(self._pings))]
-        self.out.push(Lane.CONTROL, encode(Ping(self._number, self.incoming.reported(), summary)))
+        self.out.push(Lane.CONTROL, encode(Ping(self._number, self._report(), summary)))
 
     def pong(self, frame: Pong, now: float) -> None:
         """Take the answer to a heartbeat into the round-trip estimate (RFC 6298 §2: 7/8 old)."""
@@ -114,7 +137,9 @@ class Carrier:
         self.heard = now
         whole = self.incoming.receive(piece)
         if self.incoming.ack_due():
-            self.out.push(Lane.CONTROL, encode(Ack(self.incoming.reported())))
+            self.out.push(Lane.CONTROL, encode(Ack(self._report())))
+        elif self.ack_at is None and self.incoming.owes_ack and not isinstance(self.key, bytes):
+            self.ack_at = now + ACK_WITHIN
         frame = decode(whole[1]) if whole is not None else None
         if whole is None or frame is None:
             return None
@@ -127,26 +152,52 @@ class Carrier:
                 return None
             case Ping():
                 self.out.acknowledge(frame.received)
-                self.out.push(Lane.CONTROL, encode(Pong(frame.number, self.incoming.reported())))
+                self.out.push(Lane.CONTROL, encode(Pong(frame.number, self._report())))
                 return whole[0], frame
             case _:
                 return whole[0], frame
 
+    def acknowledge(self, now: float) -> None:
+        """Tell what has arrived, if that is due."""
+        if self.ack_at is not None and now >= self.ack_at:
+            self.out.push(Lane.CONTROL, encode(Ack(self._report())))
+
+    def _report(self) -> int:
+        self.ack_at = None
+        return self.incoming.reported()
+
 
 class Link:
-    """One peer and the carriers that lead to it."""
+    """One peer and the carriers that lead to it.
+
+    Attributes:
+        retired: the direct path before the present one, which listens until `retired_until`.
+        policies: what our side and theirs say of paths.
+        allows_relay: both let contents go through the server.
+        pathless_since: contents have had no way since then, and nobody was told.
+        why_not: how the last attempt at a direct path ended.
+        checked_since, checked_until: the direct path has this time to prove that it still stands.
+    """
 
     def __init__(self, member: Member, policy: str, now: float, emit: Callable[[Action], None]) -> None:
         self.member = member
         self.since = now
         self.relay: Carrier | None = None
         self.direct: Carrier | None = None
+        self.retired: Carrier | None = None
+        self.retired_until = 0.0
+        self.detour = Detour()
         self.told_path: str | None = None
         self.told_silent = False
         self.doubted_until: float | None = None
         self.next_ping = now
         self._undecided_until: float | None = now + RELAY_PATIENCE
-        self._policy = policy
+        self.policies = (policy, member.policy)
+        self.allows_relay = allows_relay(*self.policies)
+        self.pathless_since = None if self.allows_relay else now
+        self.why_not = "nothing answered yet"
+        self.checked_since = now
+        self.checked_until: float | None = None
         self._emit = emit
         self._bytes_before = (0, 0)
         self._heard_before = now
@@ -156,9 +207,7 @@ class Link:
         """The carrier for content, or `None` while there is none."""
         if self.direct is not None:
             return self.direct
-        if self._policy == "direct" or self.member.policy == "direct":
-            return None
-        return self.relay
+        return self.relay if self.allows_relay else None
 
     @property
     def heard(self) -> float:
@@ -168,6 +217,8 @@ class Link:
             heard = self.direct.heard
         if self.relay is not None and self.relay.heard > heard:
             heard = self.relay.heard
+        if self.retired is not None and self.retired.heard > heard:
+            heard = self.retired.heard
         return heard
 
     @property
@@ -177,7 +228,7 @@ class Link:
 
     def carriers(self) -> list[Carrier]:
         """Those that stand, the preferred one first."""
-        return [c for c in (self.direct, self.relay) if c is not None]
+        return [c for c in (self.direct, self.relay, self.retired) if c is not None]
 
     def carrier(self, key: bytes | Attempt) -> Carrier | None:
         """The carrier with this address or attempt."""
@@ -190,7 +241,10 @@ class Link:
             carrier = carrier or self.relay
         if carrier is None:
             return False
-        carrier.out.push(lane, encode(frame))
+        data = encode(frame)
+        carrier.out.push(lane, data)
+        if lane is Lane.EDITS and carrier is self.direct:
+            self.detour.keep(data)
         return True
 
     def signal(self, frame: Frame) -> None:
@@ -217,11 +271,39 @@ class Link:
         """Send whatever may be sent now."""
         if self._undecided_until is not None and now >= self._undecided_until:
             self.decide()
-        for carrier in (self.direct, self.relay):
-            if carrier is not None and carrier.out.frames:
+        self._go_around(now)
+        for carrier in self.carriers():
+            carrier.acknowledge(now)
+            if carrier.out.frames:
                 held = carrier is self.relay and self._undecided_until is not None
                 for order in carrier.orders(bulk=RELAY_BUDGET if held else None):
                     self._emit(order)
+
+    def _go_around(self, now: float) -> None:
+        """Send what the direct path does not acknowledge over the relay as well."""
+        direct, relay, detour = self.direct, self.relay, self.detour
+        if direct is None:
+            return
+        detour.acknowledged(direct.out.edits_acked)
+        detour.stamp(now)
+        if relay is None or not self.allows_relay or not detour.is_late(now, self.patience):
+            return
+        while relay.out.has_room(Lane.EDITS, DETOUR_AHEAD) and (frame := detour.take()) is not None:
+            relay.out.push(Lane.EDITS, frame)
+
+    @property
+    def patience(self) -> float:
+        """Seconds that an acknowledgement of the direct path may take on a way as long as this."""
+        rtt = 0.0 if self.direct is None or self.direct.rtt is None else self.direct.rtt
+        return max(DETOUR_AFTER, 2 * rtt + 2 * ACK_WITHIN)
+
+    def open_direct(self, carrier: Carrier, now: float) -> None:
+        """Contents go over *carrier* from now on; the one before it listens for a moment more."""
+        if self.retired is not None:
+            self.detach(self.retired)
+        self.retired, self.retired_until = self.direct, now + OVERLAP
+        self.direct = carrier
+        self.detour = Detour()
 
     def detach(self, carrier: Carrier, *, close: bool = True, drain: bool = False) -> None:
         """Drop one carrier."""
@@ -233,6 +315,9 @@ class Link:
         )
         if carrier is self.direct:
             self.direct = None
+            self.detour = Detour()
+        elif carrier is self.retired:
+            self.retired = None
         elif carrier is self.relay:
             self.relay = None
         if close:
@@ -253,6 +338,14 @@ class Link:
             moments.append(self.doubted_until)
         if self._undecided_until is not None and self.relay is not None and self.relay.out.frames:
             moments.append(self._undecided_until)
+        if self.retired is not None:
+            moments.append(self.retired_until)
+        if self.direct is not None and self.direct.ack_at is not None:
+            moments.append(self.direct.ack_at)
+        if self.allows_relay and self.relay is not None:
+            late = self.detour.next_deadline(self.patience)
+            if late is not None and self.relay.out.has_room(Lane.EDITS, DETOUR_AHEAD):
+                moments.append(late)
         return min(moments)
 
 

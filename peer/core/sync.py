@@ -263,8 +263,12 @@ class Sync:
         """
         if link.member.role == "viewer":
             raise Refused(f"{link.member.name} may only read this session, and sent an edit")
+        exchange = self._exchanges[link]
+        if exchange.knows(frame):
+            return
         document = self._open(DocId(frame.doc))
         document.apply(frame.update, sender_clients=frozenset((link.member.client,)))
+        exchange.took(frame)
         self._took(document, link)
 
     def _open(self, doc: DocId) -> Document:

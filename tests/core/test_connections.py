@@ -3,7 +3,7 @@ import pytest
 from peer.core.actions import AcceptAnswer, AcceptOffer, CloseDirect, CloseSeal, DialDirect, OpenSeal, Stop
 from peer.core.carrier import RELAY_WINDOW
 from peer.core.certificates import Role
-from peer.core.connections import LINKS_LIMIT, STOOD
+from peer.core.connections import LINKS_LIMIT
 from peer.core.dialing import CONNECT_TIMEOUT, OFFER_EVERY
 from peer.core.events import (
     AnswerMade,
@@ -24,6 +24,7 @@ from peer.core.greeting import REFUSED_FOR
 from peer.core.ids import Attempt, DocId
 from peer.core.link import DEAD_AFTER, DOUBT, PING_EVERY, SILENT_AFTER
 from peer.core.notices import PeerJoined, PeerLeft, PeerPath, PeerSilent, ServerState, Warned
+from peer.core.pathways import STOOD
 from tests.core.world import ADDRESS, DOC, Guest, Host, device
 
 HIGH = b"\xf0" * 8

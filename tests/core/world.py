@@ -30,7 +30,7 @@ from peer.core.events import (
     ServerEntered,
     Tick,
 )
-from peer.core.frames import PROTOCOL, Ack, Answer, Frame, Hello, Offer, Pong, Proof, decode, encode
+from peer.core.frames import PROTOCOL, Ack, Answer, Frame, Hello, Offer, PathSeen, Pong, Proof, decode, encode
 from peer.core.greeting import Setup
 from peer.core.ids import Attempt, DeviceKey, DocId, PeerId, peer_id
 from peer.core.link import Link, Member
@@ -263,6 +263,7 @@ class Guest:
             self.host.feed(AnswerMade(self.attempt, "answer"))
         self._direct = (Outgoing(DIRECT_WINDOW), Incoming(DIRECT_WINDOW))
         self.host.feed(DirectOpened(self.attempt, path, "10.0.0.1"))
+        self.say(PathSeen(path), direct=True)
         return self
 
     def ignore_windows(self) -> "Guest":
