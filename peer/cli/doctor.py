@@ -18,7 +18,7 @@ from peer.cli.settings import config_file, load
 if TYPE_CHECKING:
     from peer.edge.probes.finding import Finding
 
-__all__ = ["SCHEMA", "doctor", "record", "server_to_look_at"]
+__all__ = ["SCHEMA", "doctor", "examine", "record", "server_to_look_at"]
 
 SCHEMA: Final = 1
 
@@ -67,7 +67,7 @@ def doctor(
 
         findings = run_self_test()
     else:
-        findings = _examine(place, only, port) + _peer(peer)
+        findings = examine(place, only, port) + _peer(peer)
     if output.json:
         click.echo(json.dumps(record(findings, place)))
     elif show:
@@ -91,21 +91,22 @@ def server_to_look_at(given: str | None) -> str | None:
     return None
 
 
-def _examine(place: str | None, only: Sequence[str], port: int | None) -> list["Finding"]:
+def examine(place: str | None, only: Sequence[str] = (), port: int | None = None) -> list["Finding"]:
+    """Look at everything, or at the groups *only*; *port* is where this computer would serve."""
     from peer.edge.identity import config_dir
-    from peer.edge.probes.examination import Question, examine
+    from peer.edge.probes import examination
     from peer.edge.probes.finding import GROUPS
     from peer.edge.probes.ports import SERVE_PORT
     from peer.edge.server_url import ServerUrl
 
-    question = Question(
+    question = examination.Question(
         server=ServerUrl.parse(place) if place else None,
         groups=frozenset(only) or frozenset(GROUPS),
         config=config_dir(),
         port=port or SERVE_PORT,
         port_wanted=port is not None,
     )
-    return asyncio.run(examine(question))
+    return asyncio.run(examination.examine(question))
 
 
 def _peer(name: str | None) -> list["Finding"]:

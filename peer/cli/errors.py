@@ -1,7 +1,8 @@
 """What a person is told when something failed: what, what was tried, what is likely, what to do."""
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -78,7 +79,7 @@ _BY_CLASS: Final[dict[str, Problem]] = {
         ExitCode.NO_SERVER,
         "",
         likely="the server is down, its address is mistyped, or this machine is offline",
-        do="check the address; to run a server yourself:  weft serve",
+        do="weft doctor --server URL   or run a server yourself:  weft serve",
     ),
     "Incompatible": Problem(
         "E-VERSION", ExitCode.INCOMPATIBLE, "", do="update Weft here, or ask the other side to: weft version"
@@ -144,11 +145,37 @@ def _crash_file() -> Path:
     return Path(platformdirs.user_data_dir("weft", appauthor=False)) / "crash.log"
 
 
+_SERVER_FAILURES: Final = (
+    (r"[Cc]ertificate", "its certificate ran out or is for another name, or the clock here is wrong"),
+    (
+        r"[Nn]ame or service|nodename|getaddrinfo|not known|name resolution",
+        "the address is mistyped, or this computer is offline",
+    ),
+    (r"refused|\[Errno 111\]|\[Errno 61\]", "its machine answers, but no server runs at that port"),
+    (r"unreachable|\[Errno 101\]|No route", "this computer is offline, or that network cannot be reached"),
+    (r"within|timed? ?out", "the server is down, or a firewall on the way drops the connection"),
+    (r"not a Weft server", "the address is mistyped, or a proxy in front of it leads elsewhere"),
+)
+"""What a server that was not reached says, and the likely reason."""
+
+
+def _of_server(problem: Problem) -> Problem:
+    """Name the step that failed, its likely reason, and the command that finds out more."""
+    likely = next(
+        (why for words, why in _SERVER_FAILURES if re.search(words, problem.message)), problem.likely
+    )
+    named = re.match(r"the server (\S+): ", problem.message)
+    do = f"weft doctor --server {named[1]}" if named else problem.do
+    tried = "the first step, reaching the server; nobody else was asked yet"
+    return replace(problem, tried=tried, likely=likely, do=do)
+
+
 def _filled(known: Problem, error: BaseException) -> Problem:
     # `differing` lists what a join would overwrite, `missing` what a folder has lost.
     listed = getattr(error, "differing", None) or getattr(error, "missing", None) or ()
     names = tuple(str(name) for name in listed)
-    return Problem(known.code, known.exit, str(error), known.tried, known.likely, known.do, names)
+    problem = Problem(known.code, known.exit, str(error), known.tried, known.likely, known.do, names)
+    return _of_server(problem) if known.code == "E-SERVER" else problem
 
 
 def _explain_usage(error: click.ClickException) -> Problem:

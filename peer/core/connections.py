@@ -13,6 +13,7 @@ from peer.core.events import (
     DirectPieceArrived,
     MemberJoined,
     MemberLeft,
+    PingWanted,
     RelayPieceArrived,
     SealBroken,
     Sealed,
@@ -23,8 +24,9 @@ from peer.core.frames import Bye, Frame, encode
 from peer.core.greeting import REFUSED_FOR, Greeting, Setup
 from peer.core.ids import Attempt, PeerId
 from peer.core.link import DEAD_AFTER, DOUBT, PING_EVERY, SILENT_AFTER, Carrier, Link, Listener, Member
-from peer.core.notices import PeerJoined, PeerLeft, PeerSilent, ServerState, Warned
+from peer.core.notices import PeerJoined, PeerLeft, PeerPong, PeerSilent, ServerState, Warned
 from peer.core.pathways import PathEvent, PathFrame, Pathways
+from peer.core.steps import Steps
 from peer.errors import Refused, RemoteError
 
 __all__ = ["LINKS_LIMIT", "ConnectionEvent", "Connections"]
@@ -40,6 +42,7 @@ ConnectionEvent = (
     | Sealed
     | SealBroken
     | RelayPieceArrived
+    | PingWanted
     | PathEvent
 )
 
@@ -54,6 +57,7 @@ class Connections:
         emit: Callable[[Action], None],
         summary: Callable[[], bytes],
         user: Listener,
+        began: float,
     ) -> None:
         self._setup = setup
         self._emit = emit
@@ -62,6 +66,7 @@ class Connections:
         self._greeting = Greeting(setup, emit, self._admit)
         self._links: dict[PeerId, Link] = {}
         self._paths = Pathways(setup, emit=emit, summary=summary, lose=self._lose, moved=user.link_moved)
+        self._steps = Steps(emit, began)
         self._left = False
 
     # --- asking ---------------------------------------------------------------------------------------
@@ -87,6 +92,8 @@ class Connections:
                 self._server(event, now)
             case Sealed() | SealBroken() | RelayPieceArrived():
                 self._relay(event, now)
+            case PingWanted():
+                self._ask(event, now)
             case _:
                 self._paths.handle(event, now)
 
@@ -101,13 +108,16 @@ class Connections:
         match event:
             case ServerEntered():
                 self._lose_relays(now)
+                self._steps.entered(event.members, now)
                 self._greeting.entered(event.address, event.members, now)
                 self._emit(Tell(ServerState("connected", event.motd)))
             case ServerLost():
+                self._steps.lost(now)
                 self._greeting.server_lost()
                 self._lose_relays(now)
                 self._emit(Tell(ServerState("lost", event.reason)))
             case MemberJoined():
+                self._steps.found(event.address, now)
                 self._greeting.joined(event.address, now)
             case MemberLeft():
                 self._greeting.left(event.address)
@@ -171,6 +181,7 @@ class Connections:
             link.relay = carrier
             self._links[member.id] = link
             self._paths.meet(link, now)
+            self._steps.sealed(member, carrier.key, now)
             self._emit(Tell(PeerJoined(member.short, member.name, member.role)))
             self._user.link_opened(link, now)
         else:
@@ -179,6 +190,7 @@ class Connections:
             link.relay = carrier
             link.doubted_until = None
             if link.direct is None:
+                link.next_ping = now
                 self._user.link_moved(link, now)
             self._paths.relay_is_back(link, now)
         self._paths.tell(link, now)
@@ -187,12 +199,31 @@ class Connections:
 
     def _receive(self, link: Link, carrier: Carrier, piece: bytes, now: float) -> None:
         try:
+            unmeasured = carrier.rtt is None
             arrived = carrier.receive(piece, now)
             self._alive(link, now)
+            if unmeasured and carrier.rtt is not None:
+                self._paths.tell(link, now)
+            if carrier.answers:
+                self._tell_answers(link, carrier)
             if arrived is not None:
                 self._frame(link, carrier, arrived[1], now)
         except RemoteError as error:
             self.cut_off(link, error, now)
+
+    def _ask(self, event: PingWanted, now: float) -> None:
+        """Ask a peer for a sign of life, over what carries its contents."""
+        link = next((link for link in self._links.values() if link.member.short == event.peer), None)
+        carrier = None if link is None else link.content or link.relay
+        if carrier is not None:
+            carrier.ping(now, self._summary(), event.number)
+
+    def _tell_answers(self, link: Link, carrier: Carrier) -> None:
+        member = link.member
+        for number, took in carrier.answers:
+            ms = round(took * 1000, 2)
+            self._emit(Tell(PeerPong(member.short, member.name, carrier.path, carrier.address, ms, number)))
+        carrier.answers.clear()
 
     def _alive(self, link: Link, now: float) -> None:
         link.doubted_until = None

@@ -31,6 +31,7 @@ __all__ = [
     "MemberLeft",
     "NetworkChanged",
     "OfferMade",
+    "PingWanted",
     "PresenceSet",
     "RelayPieceArrived",
     "ReplaceRefused",
@@ -334,6 +335,14 @@ class PresenceSet:
 
 
 @dataclass(frozen=True, slots=True)
+class PingWanted:
+    """Somebody wants to know how far it is to the peer with this short id; *number* names the question."""
+
+    peer: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeaveRequested:
     """The person wants to go: say goodbye, then stop."""
 
@@ -363,6 +372,7 @@ Event = (
     | DirectLossyArrived
     | FileEvent
     | BlobLoaded
+    | PingWanted
     | DocumentEdited
     | PresenceSet
     | LeaveRequested

@@ -96,7 +96,9 @@ class Carrier:
         self.out = Outgoing(window)
         self.incoming = Incoming(window)
         self.rtt: float | None = None
+        self.answers: list[tuple[int, float]] = []
         self._pings: dict[int, float] = {}
+        self._questions: dict[int, int] = {}
         self._number = 0
 
     def order(self, piece: bytes) -> Action:
@@ -113,10 +115,14 @@ class Carrier:
         """The actions that send what may be sent now; for *bulk* see `Outgoing.pieces`."""
         return map(self.order, self.out.pieces(bulk=bulk))
 
-    def ping(self, now: float, summary: bytes) -> None:
-        """Queue a heartbeat."""
+    def ping(self, now: float, summary: bytes, question: int | None = None) -> None:
+        """Queue a heartbeat; its answer goes to `answers` if it is to a *question*."""
         self._number += 1
         self._pings[self._number] = now
+        if question is not None:
+            self._questions[self._number] = question
+            while len(self._questions) > PINGS_REMEMBERED:
+                del self._questions[next(iter(self._questions))]
         while len(self._pings) > PINGS_REMEMBERED:
             del self._pings[next(iter(self._pings))]
         self.out.push(Lane.CONTROL, encode(Ping(self._number, self._report(), summary)))
@@ -126,6 +132,8 @@ class Carrier:
         self.out.acknowledge(frame.received)
         if (sent := self._pings.pop(frame.number, None)) is not None:
             sample = now - sent
+            if (question := self._questions.pop(frame.number, None)) is not None:
+                self.answers.append((question, sample))
             self.rtt = sample if self.rtt is None else self.rtt * 0.875 + sample * 0.125
 
     def receive(self, piece: bytes, now: float) -> tuple[Lane, Frame] | None:
@@ -189,6 +197,7 @@ class Link:
         self.detour = Detour()
         self.told_path: str | None = None
         self.told_silent = False
+        self.told_why_not = False
         self.doubted_until: float | None = None
         self.next_ping = now
         self._undecided_until: float | None = now + RELAY_PATIENCE

@@ -99,6 +99,10 @@ class PeerState:
     received_bytes: int
     file: str | None
     waiting: int
+    typing: bool
+    idle: bool
+    why_not_direct: str
+    """How the last attempt at a direct path ended; empty while one stands or none is wanted."""
 
 
 class Session:
@@ -126,7 +130,7 @@ class Session:
             cut_off=self._cut_off,
         )
         self._connections = Connections(
-            setup, emit=self._actions.append, summary=self._sync.summary, user=self
+            setup, emit=self._actions.append, summary=self._sync.summary, user=self, began=now
         )
         self._now = now
 
@@ -341,6 +345,9 @@ class Session:
             received_bytes=received,
             file=None if presence is None else presence.path,
             waiting=self._sync.waiting(link),
+            typing=presence is not None and presence.typing,
+            idle=presence is not None and presence.idle,
+            why_not_direct=link.why_not if link.path in ("relay", "turn", None) else "",
         )
 
     def presence(self) -> list[PresenceChanged]:

@@ -11,7 +11,7 @@ from peer.cli import settings
 from peer.cli.errors import Failure
 from peer.cli.exit_codes import MEANINGS, ExitCode
 from peer.cli.main import run_command, weft
-from peer.cli.status import lines
+from peer.cli.people_table import lines
 from peer.core.actions import SaveShadow
 from peer.core.ids import DocId
 from peer.edge import registry
