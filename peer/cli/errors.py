@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -184,8 +185,9 @@ def _explain_usage(error: click.ClickException) -> Problem:
     return Problem("E-USAGE", ExitCode.USAGE, error.format_message(), do=f"{command} --help")
 
 
-def lines(problem: Problem, width: int = DEFAULT_WIDTH) -> list[str]:
+def lines(problem: Problem, width: int | None = None) -> list[str]:
     """The problem as a person reads it; the first line begins with `error:` and ends with its code."""
+    width = width or min(DEFAULT_WIDTH, shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns)
     head = f"error: {plain(' '.join(problem.message.split()), MESSAGE_LIMIT)}"
     code = f"[{problem.code}]"
     gap = max(2, width - len(head) - len(code)) if len(head) < width else 2

@@ -87,7 +87,7 @@ def _labelled(label: str, text: str, width: int, *, command: bool = False) -> li
         return []
     safe = plain(text, TEXT_LIMIT)
     whole = [safe] if command and len(safe) + TITLE + 5 <= width else _wrapped(safe, width)
-    return [f"    {label.rjust(TITLE)} {whole[0]}", *map(_under, whole[1:])]
+    return [f"    {label.ljust(TITLE)} {whole[0]}", *map(_under, whole[1:])]
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -37,7 +37,7 @@ PROGRESS_SECONDS: Final = 5.0
 ALONE_SECONDS: Final = 5.0
 """After so long without anybody a person begins to wonder."""
 
-_STEPS: Final = {"server": "server reached", "found": "found", "sealed": "sealed"}
+_STEPS: Final = {"found": "found", "sealed": "sealed"}
 
 _COLORS: Final = {"strong": "1;33", "good": "32", "warn": "33", "bad": "1;31", "dim": "2", "head": "1"}
 
@@ -192,9 +192,7 @@ class Terminal:
             self._say_alone()
 
     def _say_alone(self) -> None:
-        reached = self._steps.get("server")
-        server = "" if reached is None else f" ({self._server} was reached in {moment(reached)})"
-        self._event(f"nobody of this session is here yet{server}; what you edit is kept and merged then")
+        self._event("nobody of this session is here yet; what you edit is kept and merged then")
         advice = "the others go on with:  weft share   or   weft join   in their folder"
         self._line(f"            {self._dim(advice)}")
 
@@ -248,7 +246,10 @@ class Terminal:
 
     def _stage(self, name: str, notice: ConnectStage) -> None:
         """Steps that went well wait for their peer's line; one that failed has its own."""
-        if notice.ok:
+        if notice.stage == "server":
+            if not self._server_lost:  # else `is back` says it
+                self._event(self._dim(f"{self._server} reached in {moment(notice.took_ms)}"))
+        elif notice.ok:
             self._steps[notice.stage] = notice.took_ms
         else:
             self._event(f"{name}: no direct path yet ({plain(notice.detail)}); Weft goes on looking")

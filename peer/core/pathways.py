@@ -88,6 +88,7 @@ class Pathways:
         )
         if not plan.ways:
             link.decide()
+            link.why_not = f"--path {' and '.join(sorted(set(link.policies)))} allows no direct path"
         self._dialing[link] = Dialing(
             plan,
             self._ladder,

@@ -77,7 +77,10 @@ def _why_not(name: str, addresses: list[str]) -> str:
 def probe(found: list[Interface]) -> Finding:
     """Name the interfaces that are used, and those that are not, with the reason."""
     used = [each for each in found if not each.skip]
-    left = ", ".join(f"{each.name} ({each.skip})" for each in found if each.skip)
+    reasons = dict.fromkeys(each.skip for each in found if each.skip)
+    left = ", ".join(
+        f"{', '.join(each.name for each in found if each.skip == reason)} ({reason})" for reason in reasons
+    )
     shown = " · ".join(f"{each.name} {' '.join(each.addresses[:2])}" for each in used[:SHOWN])
     if len(used) > SHOWN:
         shown += f" · {len(used) - SHOWN} more"

@@ -24,5 +24,5 @@ def probe(peer: Mapping[str, object], words: Callable[[str], str]) -> Finding:
     found = words(path) + address + (f", {ms:.0f} ms" if ms is not None else "")
     if path not in _RELAYED:
         return ok(*ids, found, data={"path": path})
-    why = str(peer.get("trouble") or "the two networks let no direct path through so far")
+    why = str(peer.get("why_not_direct") or "the two networks let no direct path through so far")
     return note(*ids, found, cause=why, do=f"weft ping {name} --until-direct", data={"path": path})

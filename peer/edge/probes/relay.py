@@ -35,7 +35,7 @@ async def probe(server: ServerUrl) -> Finding:
     except TimeoutError:
         return broken(*_IDS, "passed nothing on", cause="the server took frames and lost them")
     found = (
-        f"round trip {ms:.0f} ms, {rate / 1e6:.1f} MB/s"
+        f"round trip {ms:.1f} ms, {rate / 1e6:.1f} MB/s"
         if rate >= 1e5
         else f"round trip {ms:.0f} ms, {rate / 1e3:.0f} kB/s"
     )
