@@ -23,6 +23,7 @@ from typing import Final
 
 from peer.core.events import PingWanted, PresenceSet
 from peer.core.notices import FileChanged, Notice, PeerPong, PresenceChanged, SyncDone
+from peer.core.policy import POLICIES
 from peer.core.session import PeerState
 from peer.edge.activity import Activity
 from peer.edge.entry import Entry, enter_again, enter_by_link, enter_new
@@ -38,8 +39,6 @@ PING_SECONDS: Final = 5.0
 """How long an answer may take; a path that needs longer is told as silent soon."""
 PINGS_AT_ONCE: Final = 64
 """Questions that may be open; whoever asks waits for the answer before the next."""
-
-POLICIES: Final = ("auto", "direct", "relay")
 
 
 class Session:
@@ -246,7 +245,7 @@ async def share(
         path: an existing folder; `None` for a session without one.
         server: where others find us; a folder that was shared before remembers its server.
         name: what others see; by default this machine's user name.
-        path_policy: `auto`, `direct` or `relay`.
+        path_policy: which paths may carry contents; one of `POLICIES`, see the table in `policy.py`.
 
     Raises:
         UsageError: *path* is no folder, or no server is known.

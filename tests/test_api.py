@@ -477,7 +477,7 @@ async def test_waiting_for_others_that_do_not_come_ends(server: str) -> None:
 
 
 async def test_a_path_policy_that_there_is_not_is_refused(server: str) -> None:
-    with pytest.raises(UsageError, match="auto, direct, relay"):
+    with pytest.raises(UsageError, match="auto, lan, direct, turn, relay"):
         async with peer.share(server=server, path_policy="fast"):
             pass
 

@@ -12,9 +12,9 @@ from click.core import ParameterSource
 
 __all__ = ["Options", "Output", "interactive", "output_options", "session_options"]
 
-Policy = Literal["auto", "direct", "relay"]
+Policy = Literal["auto", "lan", "direct", "turn", "relay"]
 
-POLICIES: Final = ("auto", "direct", "relay")
+POLICIES: Final = ("auto", "lan", "direct", "turn", "relay")
 COLORS: Final = ("auto", "never", "always")
 
 

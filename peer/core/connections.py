@@ -256,6 +256,7 @@ class Connections:
         elif had is not link.content:
             if link.content is None:
                 link.pathless_since = now
+            link.next_ping = now
             self._user.link_moved(link, now)
             self._paths.tell(link, now)
 

@@ -20,6 +20,7 @@ from peer.core.actions import (
     AcceptAnswer,
     AcceptOffer,
     Action,
+    AddCandidates,
     CloseDirect,
     CloseSeal,
     DialDirect,
@@ -263,14 +264,16 @@ class Driver:
                 self._load_blob(action)
             case Stop():
                 self._finish()
-            case DialDirect() | AcceptOffer() | AcceptAnswer() | CloseDirect():
+            case DialDirect() | AcceptOffer() | AcceptAnswer() | AddCandidates() | CloseDirect():
                 self._act_on_paths(action)
             case _ if isinstance(action, FileAction):
                 self._act_on_disk(action)
             case _:
                 pass  # the journal has it already
 
-    def _act_on_paths(self, action: DialDirect | AcceptOffer | AcceptAnswer | CloseDirect) -> None:
+    def _act_on_paths(
+        self, action: DialDirect | AcceptOffer | AcceptAnswer | AddCandidates | CloseDirect
+    ) -> None:
         match action:
             case DialDirect():
                 self._paths.dial(action)
@@ -278,6 +281,8 @@ class Driver:
                 self._paths.accept_offer(action)
             case AcceptAnswer():
                 self._paths.accept_answer(action)
+            case AddCandidates():
+                self._paths.add_candidates(action)
             case CloseDirect():
                 self._paths.close(action.attempt, action.drain)
 

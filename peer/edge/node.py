@@ -29,6 +29,7 @@ from peer.core.events import (
     Event,
     FileEvent,
     LeaveRequested,
+    NetworkChanged,
     ScanFinished,
     ServerEntered,
     ServerLost,
@@ -44,6 +45,7 @@ from peer.edge.driver import Driver
 from peer.edge.folder import Folder
 from peer.edge.identity import Identity
 from peer.edge.journal import Journal
+from peer.edge.network_watch import NetworkWatch
 from peer.edge.registry import SessionRecord
 from peer.edge.seals import Seals
 from peer.edge.signaling_client import SignalingClient
@@ -72,7 +74,7 @@ class Plan:
         store: where it is remembered; `None` keeps it in memory only.
         folder: what it is shown as on disk; `None` for documents without a folder.
         server: where the room is; `None` only listens to nobody (a session alone).
-        policy: `auto`, `direct` or `relay`.
+        policy: one of `policy.POLICIES`.
         newcomer: the session has files that we have never seen; what the folder holds is compared with
             them, and looked at only when they are here, or each would be there twice.
     """
@@ -163,6 +165,7 @@ class Node:
             version=version("weft"),
             policy=self.plan.policy,
             unix_offset=time.time() - time.monotonic(),
+            jitter=lambda longest: self._rng.uniform(0, longest),
         )
 
     def _make_folder(self) -> SharedFolder:
@@ -185,6 +188,7 @@ class Node:
         if self.plan.folder is not None:
             await self._open_folder(self.plan.folder)
         if self.plan.server is not None:
+            await self._exits.enter_async_context(NetworkWatch(self._network_changed))
             self._enter(self.plan.server)
         self._feed(Tick())
         await self._wait_for_scan()
@@ -303,6 +307,11 @@ class Node:
             self.driver.hear(event)
         else:
             self.driver.feed(event)
+
+    def _network_changed(self, event: NetworkChanged) -> None:
+        self._feed(event)
+        if self._signaling is not None:  # at the start there is none yet
+            self._signaling.retry_now()
 
     def _feed(self, event: Event) -> None:
         self.driver.feed(event)

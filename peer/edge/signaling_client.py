@@ -142,6 +142,12 @@ class SignalingClient:
         self._runner: asyncio.Task[object] | None = None
         self._told: str | None = None
         self._failures = 0
+        self._hurried = asyncio.Event()
+
+    def retry_now(self) -> None:
+        """The network changed: come again at once, also if the present visit looks well."""
+        self._failures = 0
+        self._hurried.set()
 
     async def run(self) -> str:
         """Stay in the room until the server says that coming back is useless; return why.
@@ -153,15 +159,25 @@ class SignalingClient:
         async with aiohttp.ClientSession() as http:
             while True:
                 entered = asyncio.get_running_loop().time()
+                self._hurried.clear()
                 try:
-                    await self._visit(http)
+                    await _first_of(self._visit(http), self._leave_in_a_hurry())
                 except Ending as ending:
                     if asyncio.get_running_loop().time() - entered > _STEADY_SECONDS:
                         self._failures = 0
                     self._tell(ending)
                     if ending.final:
                         return self._sentence(ending)
-                    await asyncio.sleep(self._pause(ending))
+                    await self._rest(self._pause(ending))
+
+    async def _leave_in_a_hurry(self) -> None:
+        await self._hurried.wait()
+        raise Ending("our network changed")
+
+    async def _rest(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
 
     def send_relay(self, address: bytes, payload: bytes) -> None:
         """Send *payload* to *address*; dropped when we are not in the room, which `emit` was told."""
