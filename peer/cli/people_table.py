@@ -94,7 +94,7 @@ def _forms(server: str) -> list[list[Column]]:
         return {"relay": "relayed", "turn": "relayed (TURN)"}.get(str(word), path(peer))
 
     name: Column = ("NAME", lambda peer: plain(str(peer.get("name", "-")), NAME_LIMIT))
-    rest: list[Column] = [("RTT", _rtt), ("SENT / GOT", _bytes), ("WHERE", _where)]
+    rest: list[Column] = [("RTT", _rtt), ("SENT/GOT", _bytes), ("WHERE", _where)]
     lean = [rest[0], rest[2]]
     state: Column = ("STATE", _state)
     return [

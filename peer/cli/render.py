@@ -272,7 +272,7 @@ class Terminal:
         now = "now " if before and before != notice.path else ""
         self._paths[notice.peer] = notice.path
         self._silent.discard(notice.peer)
-        delay = f", {notice.rtt_ms:.1f} ms" if notice.rtt_ms is not None else ""
+        delay = f", {moment(notice.rtt_ms)}" if notice.rtt_ms is not None else ""
         took = f"   {moment(notice.took_ms)} after meeting" if now and not back else ""
         words = path_words(notice.path, self._server)
         self._event(f"{name}: {back}{now}{words}{delay}{self._dim(took)}")

@@ -28,7 +28,7 @@ from peer.core.ids import Attempt
 from peer.core.ladder import Ladder
 from peer.core.link import DOUBT, SILENT_AFTER, Carrier, Link, agreed_path
 from peer.core.notices import ConnectStage, PeerPath, Trouble
-from peer.core.policy import ways
+from peer.core.policy import ways, why_none
 
 __all__ = ["CHECK_SECONDS", "NO_PATH_AFTER", "STOOD", "WORD_PATIENCE", "PathEvent", "PathFrame", "Pathways"]
 
@@ -88,7 +88,7 @@ class Pathways:
         )
         if not plan.ways:
             link.decide()
-            link.why_not = f"--path {' and '.join(sorted(set(link.policies)))} allows no direct path"
+            link.why_not = why_none(*link.policies)
         self._dialing[link] = Dialing(
             plan,
             self._ladder,

@@ -207,7 +207,7 @@ def test_status_shows_a_table_with_what_it_knows() -> None:
     ]
     assert shown[1].index("WHERE") == shown[2].index("todo.md")
     assert "dora�[2J" in shown[3]
-    assert shown[3].endswith("-  (12 wait)")
+    assert shown[3].endswith("(12 edits wait)")
     assert lines({})[1] == "  nobody else is here"
 
 

@@ -116,7 +116,7 @@ def test_people_come_change_path_fall_silent_and_go() -> None:
         "ben joined",
         "chen joined as viewer",
         "ben: relayed by pad.example.org (end-to-end encrypted), 61 ms",
-        "ben: now direct, 24 ms",
+        "ben: now direct, 24 ms   900 ms after meeting",
         "ben: direct",
         "chen: on this network, 2 ms",
         "dora: relayed by pad.example.org (TURN), 70 ms",

@@ -27,7 +27,7 @@ table inet broken {
 
 DROP_MULTICAST = """
 table inet broken {
-  chain in { type filter hook input priority 0; udp dport 5353 drop; }
+  chain in { type filter hook input priority 0; ip daddr 224.0.0.0/4 meta l4proto udp drop; }
 }
 """
 
@@ -119,9 +119,17 @@ def test_dropped_multicast_is_named_with_the_interface(place: Place) -> None:
     place.rule(DROP_MULTICAST)
     found = place.doctor("--only", "lan")
     assert found.verdict("lan.multicast") == "broken", found
-    assert "sent on wlan0" in found.words("lan.multicast")
+    assert "sent on wlan0 by mDNS and beacon" in found.words("lan.multicast")
     assert "ufw allow 5353/udp" in found.words("lan.multicast")
     assert found.code == 1, "without a server there is no other way to meet"
+
+
+def test_blocked_mdns_alone_is_a_note_because_the_beacon_still_works(place: Place) -> None:
+    place.rule(DROP_MULTICAST.replace("ip daddr 224.0.0.0/4", "ip daddr 224.0.0.251"))
+    found = place.doctor("--only", "lan")
+    assert found.verdict("lan.multicast") == "note", found
+    assert "(UDP 5353); the other way still works" in found.words("lan.multicast")
+    assert found.code == 10
 
 
 @pytest.mark.needs("turnserver")

@@ -1,8 +1,9 @@
 """Does a packet to everybody on the local network come back?  Discovery without a server rests on it.
 
-What is sent is the emptiest mDNS packet there is (RFC 6762 §18: a header without any question), so it asks
-for nothing and tells nothing.  A firewall on this machine keeps even one's own copy away; whether the
-network itself carries multicast, nobody can tell alone.
+There are two ways to find each other, mDNS and Weft's own beacon, and both are tried.  What is sent is the
+emptiest mDNS packet there is (RFC 6762 §18: a header without any question), so it asks for nothing and tells
+nothing; beacons are longer, and who listens for them passes it over.  A firewall on this machine keeps even
+one's own copy away; whether the network itself carries multicast, nobody can tell alone.
 """
 
 import asyncio
@@ -17,16 +18,17 @@ from typing import Final
 from peer.edge.probes.finding import Finding, broken, note, ok, skipped
 from peer.edge.probes.interfaces import Interface
 
-__all__ = ["GROUP", "PATIENCE", "PORT", "probe"]
+__all__ = ["CHANNELS", "PATIENCE", "probe"]
 
-GROUP: Final = "224.0.0.251"
-PORT: Final = 5353
-"""Those of mDNS (RFC 6762 §3)."""
+CHANNELS: Final = {"mDNS": ("224.0.0.251", 5353), "beacon": ("224.0.0.178", 29_718)}
+"""Group and UDP port of each: that of mDNS (RFC 6762 §3), and that of Weft's own beacon."""
 PATIENCE: Final = 0.4
 """Seconds for a packet to make its way through this machine, three times."""
 SENDINGS: Final = 3
 
 _IDS: Final = ("lan.multicast", "local discovery")
+
+Trouble = dict[tuple[Interface, str], str]
 
 
 async def probe(found: list[Interface], *, needed: bool) -> Finding:
@@ -34,66 +36,72 @@ async def probe(found: list[Interface], *, needed: bool) -> Finding:
     used = [each for each in found if not each.skip and each.ipv4]
     if not used:
         return skipped(*_IDS, "no interface to try it on")
-    try:
-        results = dict(zip(used, await asyncio.gather(*map(_loop, used)), strict=True))
-    except OSError as error:
-        return note(*_IDS, f"cannot listen for it: {error.strerror}", cause=_taken(error), do=_at(used[0]))
-    silent = [each for each, trouble in results.items() if trouble]
-    if not silent:
-        names = ", ".join(each.name for each in used)
-        return ok(
-            *_IDS, f"multicast on {names} comes back", data={"interfaces": [each.name for each in used]}
-        )
-    first = silent[0]
-    say = broken if needed and len(silent) == len(used) else note
-    names = ", ".join(each.name for each in silent)
+    tried = [(interface, channel) for interface in used for channel in CHANNELS]
+    results = await asyncio.gather(*(_loop(interface, *CHANNELS[channel]) for interface, channel in tried))
+    trouble = {each: why for each, why in zip(tried, results, strict=True) if why}
+    names = [each.name for each in used]
+    if not trouble:
+        return ok(*_IDS, f"multicast on {', '.join(names)} comes back", data={"interfaces": names})
+    return _blocked(trouble, needed=needed and len(trouble) == len(tried))
+
+
+def _blocked(trouble: Trouble, *, needed: bool) -> Finding:
+    (first, _), why = next(iter(trouble.items()))
+    where = ", ".join(dict.fromkeys(interface.name for interface, _ in trouble))
+    channels = list(dict.fromkeys(channel for _, channel in trouble))
+    ports = " and ".join(str(CHANNELS[channel][1]) for channel in channels)
+    other = "" if len(channels) == len(CHANNELS) else "; the other way still works"
+    allow = "; ".join(f"sudo ufw allow {CHANNELS[channel][1]}/udp" for channel in channels)
+    say = broken if needed else note
     return say(
         *_IDS,
-        f"sent on {names}: {results[first]}",
-        cause=f"a firewall on this computer drops multicast (UDP {PORT})",
-        do=f"sudo ufw allow {PORT}/udp   until then:  {_at(first)}",
-        data={"silent": [each.name for each in silent]},
+        f"sent on {where} by {' and '.join(channels)}: {why}",
+        cause=f"a firewall on this computer drops multicast (UDP {ports}){other}",
+        do=f"{allow}   until then:  weft join --at {first.ipv4}:PORT",
+        data={"silent": [f"{interface.name} {channel}" for interface, channel in trouble]},
     )
 
 
-def _at(interface: Interface) -> str:
-    return f"weft join --at {interface.ipv4}:PORT"
-
-
-def _taken(error: OSError) -> str:
-    return f"another program holds UDP port {PORT} for itself: {error.strerror}"
-
-
-async def _loop(interface: Interface) -> str:
+async def _loop(interface: Interface, group: str, port: int) -> str:
     """Why the packet did not come back on *interface*, or an empty string."""
-    loop = asyncio.get_running_loop()
     packet = os.urandom(2) + bytes(10)
-    with _listener(interface) as listener, _sender(interface) as sender:
-        for _ in range(SENDINGS):
-            try:
-                await loop.sock_sendto(sender, packet, (GROUP, PORT))
-            except OSError as error:
-                return f"not allowed out ({error.strerror})"
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
-                    while True:
-                        data, source = await loop.sock_recvfrom(listener, 2048)
-                        if data == packet and source[0] == interface.ipv4:
-                            return ""
+    try:
+        with _listener(interface, group, port) as listener, _sender(interface) as sender:
+            for _ in range(SENDINGS):
+                if await _comes_back(packet, interface, (group, port), listener, sender):
+                    return ""
+    except PermissionError as error:
+        return f"not allowed out ({error.strerror})"
+    except OSError as error:
+        return f"another program keeps the port for itself ({error.strerror})"
     return "our own packet did not come back"
 
 
+async def _comes_back(
+    packet: bytes, interface: Interface, to: tuple[str, int], listener: socket.socket, sender: socket.socket
+) -> bool:
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendto(sender, packet, to)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                data, source = await loop.sock_recvfrom(listener, 2048)
+                if data == packet and source[0] == interface.ipv4:
+                    return True
+    return False
+
+
 @contextlib.contextmanager
-def _listener(interface: Interface) -> Iterator[socket.socket]:
+def _listener(interface: Interface, group: str, port: int) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "SO_REUSEPORT"):
             # mDNS responders share the port this way (RFC 6762 §15.1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind(("" if sys.platform == "win32" else GROUP, PORT))
+        sock.bind(("" if sys.platform == "win32" else group, port))
         member = struct.pack(
-            "4s4si", socket.inet_aton(GROUP), socket.inet_aton(interface.ipv4), interface.index
+            "4s4si", socket.inet_aton(group), socket.inet_aton(interface.ipv4), interface.index
         )
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
         yield sock
