@@ -24,7 +24,8 @@ _URL: Final = re.compile(r"\b(?:https?|wss?)://[^\s,;)\]]+")
 _PATH: Final = re.compile(r"(?<![\w.])(?:~|/)[\w.@+\-]*(?:/[\w.@+\- ]*[\w.@+\-]|/)+|(?<![\w/])[A-Z]:\\\S+")
 _LONG: Final = re.compile(r"\b[0-9a-fA-F]{16,}\b|\b[A-Za-z0-9+/_\-]{32,}={0,2}")
 _IPV4: Final = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
-_IPV6: Final = re.compile(r"(?<![\w:.])\[?((?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4})(?:%\w+)?\]?(?![\w:])")
+_SIX: Final = r"((?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4})(?:%\w+)?"
+_IPV6: Final = re.compile(rf"\[{_SIX}\]|(?<![\w:.]){_SIX}(?![\w:])")
 _HOST: Final = re.compile(
     r"\b(?:[a-z0-9\-]+\.)+[a-z]{2,}(?=:\d)|\b(?:[a-z0-9\-]+\.)+(?:org|net|com|io|dev|local|lan)\b"
 )
@@ -100,7 +101,7 @@ class Redaction:
         return replaced
 
     def _address(self, found: re.Match[str]) -> str:
-        kind = address_class(found[1] if found.re is _IPV6 else found[0])
+        kind = address_class((found[1] or found[2]) if found.re is _IPV6 else found[0])
         if kind == "address":
             return found[0]
         self.counts["addresses"] += 1

@@ -340,8 +340,8 @@ class Guest:
     def acknowledge(self, *, all_of_it: bool = False) -> None:
         """Tell the host what has arrived, if it is time to."""
         while self.answers and self._asked:
-            direct, number = self._asked.pop()
-            self.say(Pong(number, 0), direct=direct)
+            by_direct, number = self._asked.pop()
+            self.say(Pong(number, 0), direct=by_direct)
         for direct, (_, incoming) in enumerate((self._relay, self._direct)):
             if (self.acknowledges and incoming.ack_due()) or (all_of_it and incoming.received):
                 self.say(Ack(incoming.reported()), direct=bool(direct))

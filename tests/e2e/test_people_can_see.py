@@ -102,7 +102,7 @@ def test_a_report_holds_no_name_no_text_no_key_and_no_address(town: Town) -> Non
     beside = Beside(town)
     crash = town.place / "anna" / "data" / "crash.log"
     crash.write_text(
-        'Traceback (most recent call last):\n  File "/home/anna/venv/lib/peer/core/sync.py", line 7, in flush\n'
+        'Traceback (most recent call last):\n  File "/home/anna/lib/peer/core/sync.py", line 7, in flush\n'
         f'    open("{SECRET_FILE}")\nValueError: {SECRET_TEXT}\nin {SECRET_FILE}\n'
     )
     target = town.place / "report.zip"
