@@ -132,7 +132,7 @@ def _dead(asked: Sequence[Asked]) -> Finding:
         return skipped(*_STUN, "cannot be told apart from blocked UDP")
     return broken(
         *_STUN,
-        f"{shown} does not answer",
+        f"no answer from {shown}",
         cause="the server names a STUN server that is down or mistyped"
         if any(each.answer for each in asked) or "name" in {each.trouble for each in dead}
         else "the STUN server is down: its machine answers, the program does not",

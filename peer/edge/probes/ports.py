@@ -29,8 +29,8 @@ def probe(port: int, *, wanted: bool) -> Finding:
     who = _holder(port)
     by = f"taken by {who}" if who else "taken by another program"
     cause = "`weft serve` cannot listen there"
-    if who.startswith("weft"):
-        return note(*ids, by, cause="a Weft server runs here already", data={"port": port})
+    if who.startswith("weft") and not wanted:
+        return ok(*ids, f"{by}: a Weft server runs here already", data={"port": port})
     say = broken if wanted else note
     do = f"sudo ss -ltnp 'sport = :{port}'   or another one:  weft serve --port {port + 1}"
     return say(*ids, by, cause=cause, do=do, data={"port": port})

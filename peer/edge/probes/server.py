@@ -78,7 +78,10 @@ _UNSEEN: Final = {
         "ask whoever runs it whether port {port} is open",
     ),
     "forbidden": ("a rule of this computer's own firewall refuses it", "sudo nft list ruleset"),
-    "tls": ("it speaks no TLS, or another kind: http:// in place of https:// may be right", ""),
+    "tls": (
+        "it speaks no TLS, or another kind: http:// in place of https:// may be right",
+        "weft doctor --server http://{host}:{port}",
+    ),
     "web": ("another program listens there", ""),
 }
 
