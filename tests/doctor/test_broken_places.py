@@ -75,9 +75,46 @@ def test_in_a_place_without_a_fault_nothing_is_blamed(place: Place) -> None:
     found = place.doctor("--server", WEFT)
     assert found.not_good() <= EXPECTED_HERE, found
     assert found.finding("internet.nat_mapping")["data"] == {"mapped": 1, "asked": 2, "kind": "none"}
+    assert found.finding("internet.nat_filtering")["data"] == {"kind": "endpoint-independent"}
     for id_ in ("server.reach", "server.enter", "server.relay", "server.turn_udp", "server.turn_tcp"):
         assert found.verdict(id_) == "ok", found
     assert found.code == 10
+
+
+def nat(how: str) -> str:
+    """A NAT on the way out, in the words of nftables."""
+    return f"""
+table ip nat {{
+  chain out {{
+    type nat hook postrouting priority 100;
+    oifname "wlan0" meta l4proto udp ip daddr 203.0.113.0/24 snat to 192.168.77.3{how}
+  }}
+}}
+"""
+
+
+@pytest.mark.needs("turnserver")
+@pytest.mark.parametrize(
+    ("how", "kind", "lets_in", "verdict"),
+    [
+        # the router is this computer itself: with the port kept, everything that comes is for it
+        ("", "easy", "endpoint-independent", "ok"),
+        (":20000-60000 random", "hard", "address-and-port-dependent", "note"),
+    ],
+    ids=["easy", "hard"],
+)
+def test_a_router_is_told_by_what_it_does_to_ports(
+    place: Place, how: str, kind: str, lets_in: str, verdict: str
+) -> None:
+    place.coturn()
+    place.serve(stun_and_turn())
+    place.run("ip addr add 192.168.77.3/24 dev wlan0", home=True)
+    place.rule(nat(how))
+    found = place.doctor("--server", WEFT, "--only", "internet")
+    mapping, filtering = found.finding("internet.nat_mapping"), found.finding("internet.nat_filtering")
+    assert (mapping["data"]["kind"], mapping["verdict"]) == (kind, verdict), found  # type: ignore[index]
+    assert filtering["data"] == {"kind": lets_in}
+    assert found.verdict("internet.udp") == "ok"
 
 
 def test_no_route_is_named(place: Place) -> None:

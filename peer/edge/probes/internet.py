@@ -176,7 +176,7 @@ async def _mapping(port: stun.OpenSocket, alive: Sequence[Asked]) -> Finding:
     data: dict[str, object] = {"mapped": len(mapped), "asked": len(seen)}
     if not mapped:
         return skipped(*_MAPPING, "no STUN answer to tell by")
-    if set(public) <= {_own_address(socket.AF_INET, target) for target in seen}:
+    if len(mapped) == 1 and set(public) <= {_own_address(socket.AF_INET, target) for target in seen}:
         return ok(
             *_MAPPING, f"no NAT: {', '.join(public)} is this computer's own", data={**data, "kind": "none"}
         )
