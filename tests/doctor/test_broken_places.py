@@ -282,3 +282,10 @@ def test_where_everything_is_dead_the_doctor_still_answers_in_time(place: Place)
     found = place.doctor("--server", WEFT)
     assert time.monotonic() - began < DOCTOR_SECONDS * place.patience
     assert {"internet.udp", "server.turn_udp", "server.turn_tcp"} <= found.not_good(), found
+
+
+def test_the_self_test_passes_where_there_is_no_network_at_all(place: Place) -> None:
+    place.run("ip link set wlan0 down", home=True)
+    found = place.doctor("--self-test")
+    assert {each["verdict"] for each in found.findings} == {"ok"}, found
+    assert found.code == 0
