@@ -149,11 +149,11 @@ def _crash_file() -> Path:
 _SERVER_FAILURES: Final = (
     (r"[Cc]ertificate", "its certificate ran out or is for another name, or the clock here is wrong"),
     (
-        r"[Nn]ame or service|nodename|getaddrinfo|not known|name resolution",
+        r"name is not found",
         "the address is mistyped, or this computer is offline",
     ),
-    (r"refused|\[Errno 111\]|\[Errno 61\]", "its machine answers, but no server runs at that port"),
-    (r"unreachable|\[Errno 101\]|No route", "this computer is offline, or that network cannot be reached"),
+    (r"refused", "its machine answers, but no server runs at that port"),
+    (r"unreachable", "this computer is offline, or that network cannot be reached"),
     (r"within|timed? ?out", "the server is down, or a firewall on the way drops the connection"),
     (r"not a Weft server", "the address is mistyped, or a proxy in front of it leads elsewhere"),
 )
@@ -161,14 +161,12 @@ _SERVER_FAILURES: Final = (
 
 
 def _of_server(problem: Problem) -> Problem:
-    """Name the step that failed, its likely reason, and the command that finds out more."""
+    """Name the step that failed, and its likely reason."""
     likely = next(
         (why for words, why in _SERVER_FAILURES if re.search(words, problem.message)), problem.likely
     )
-    named = re.match(r"the server (\S+): ", problem.message)
-    do = f"weft doctor --server {named[1]}" if named else problem.do
     tried = "the first step, reaching the server; nobody else was asked yet"
-    return replace(problem, tried=tried, likely=likely, do=do)
+    return replace(problem, tried=tried, likely=likely)
 
 
 def _filled(known: Problem, error: BaseException) -> Problem:

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Final
 
 from peer.cli import errors
@@ -169,6 +169,10 @@ class Terminal:
     def failed(self, problem: Problem) -> None:
         """The failure, in the form that all failures have."""
         self._flush_files(all_of_it=True)
+        if self._setting.server:
+            problem = replace(
+                problem, do=problem.do.replace("--server URL", f"--server {self._setting.server}")
+            )
         for number, line in enumerate(errors.lines(problem)):
             self._line(paint(line, "bad", self._setting.color) if number == 0 else line)
 
