@@ -17,23 +17,25 @@ ends when it is left, or by a fault of Weft, which `Session.events` then raises.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from peer.core.events import PingWanted, PresenceSet
+from peer.core.events import KEEP, Keep, PingWanted, PresenceSet
 from peer.core.notices import FileChanged, Notice, PeerPong, PresenceChanged, SyncDone
 from peer.core.policy import POLICIES
 from peer.core.session import PeerState
 from peer.edge.activity import Activity
 from peer.edge.entry import Entry, enter_again, enter_by_link, enter_new
+from peer.edge.ice_servers import IceServer, IceServerLike
 from peer.edge.listeners import Listeners
 from peer.edge.node import Node
 from peer.edge.preview import check_empty
 from peer.edge.texts import Text
 from peer.errors import Unreachable, UsageError
 
-__all__ = ["POLICIES", "Session", "Text", "join", "share"]
+__all__ = ["POLICIES", "IceServer", "Session", "Text", "join", "share"]
 
 PING_SECONDS: Final = 5.0
 """How long an answer may take; a path that needs longer is told as silent soon."""
@@ -121,12 +123,18 @@ class Session:
     def set_presence(
         self,
         *,
-        path: str | None = None,
-        cursor: tuple[int, int] | None = None,
+        path: str | Keep | None = KEEP,
+        cursor: tuple[int, int] | Keep | None = KEEP,
         typing: bool | None = None,
         idle: bool | None = None,
     ) -> None:
-        """Tell others where we are; what is left out stays as it was.  *cursor*: code points."""
+        """Tell others where we are; what is left out stays as it was.
+
+        *path* `None` is no file at all.  *cursor* is anchor and head in code points; it ends with the file.
+
+        Raises:
+            UsageError: a cursor that cannot be in any text.
+        """
         self._node.driver.feed(PresenceSet(path, cursor, typing, idle))
 
     async def events(self) -> AsyncIterator[Notice]:
@@ -206,7 +214,7 @@ class Session:
             "session": self.session_id,
             "folder": None if self.folder is None else str(self.folder),
             "role": self.role,
-            "server": {"url": self._node.plan.server, "state": self._node.server_state},
+            "server": {"url": self._node.server, "state": self._node.server_state},
             "files": self.files,
             "peers": self._activity.rows(self.peers, time.monotonic()),
             "events": dict(self._activity.counts),
@@ -238,6 +246,7 @@ async def share(
     server: str | None = None,
     name: str | None = None,
     path_policy: str = "auto",
+    ice_servers: Sequence[IceServerLike] = (),
 ) -> AsyncIterator[Session]:
     """Share the folder at *path* (or texts in memory), or go on sharing it.
 
@@ -246,6 +255,7 @@ async def share(
         server: where others find us; a folder that was shared before remembers its server.
         name: what others see; by default this machine's user name.
         path_policy: which paths may carry contents; one of `POLICIES`, see the table in `policy.py`.
+        ice_servers: STUN and TURN servers of one's own (`IceServer`), asked before those of the server.
 
     Raises:
         UsageError: *path* is no folder, or no server is known.
@@ -254,7 +264,7 @@ async def share(
     """
     folder = None if path is None else Path(path)
     entry = enter_new(folder, server=server, name=name, policy=_checked(path_policy))
-    async with _running(entry) as session:
+    async with _running(entry, ice_servers) as session:
         yield session
 
 
@@ -266,13 +276,14 @@ async def join(
     server: str | None = None,
     name: str | None = None,
     path_policy: str = "auto",
+    ice_servers: Sequence[IceServerLike] = (),
 ) -> AsyncIterator[Session]:
     """Join by invitation, or go on with the session of a folder.
 
     Args:
         link_or_path: a `weft:` link, or a folder that was in a session before (a `Path`).
         folder: where the session is shown on disk, made if it is not there; `None`: nowhere.
-        server, name, path_policy: as for `share`.
+        server, name, path_policy, ice_servers: as for `share`.
 
     Raises:
         UsageError: the link cannot be used, or the folder belongs to another session.
@@ -288,7 +299,7 @@ async def join(
         if place is not None:
             await check_empty(link_or_path, place, server=server, name=name)
         entry = enter_by_link(link_or_path, place, server=server, name=name, policy=policy)
-    async with _running(entry) as session:
+    async with _running(entry, ice_servers) as session:
         yield session
 
 
@@ -299,8 +310,8 @@ def _checked(policy: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _running(entry: Entry) -> AsyncIterator[Session]:
-    session = Session(entry)
+async def _running(entry: Entry, ice_servers: Sequence[IceServerLike]) -> AsyncIterator[Session]:
+    session = Session(replace(entry, plan=replace(entry.plan, ice_servers=tuple(ice_servers))))
     try:
         await session.start()
         yield session

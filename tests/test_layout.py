@@ -20,6 +20,7 @@ from peer.core import (
     connections,
     detour,
     dialing,
+    difference,
     exchange,
     frames,
     greeting,
@@ -53,6 +54,7 @@ IMPORTERS: Final = {
     "aiohttp": {
         "peer.edge.endings",
         "peer.edge.signaling_client",
+        "peer.edge.visit",
         "signaling.connection",
         "signaling.hub",
         "signaling.server",
@@ -62,10 +64,11 @@ IMPORTERS: Final = {
         "peer.edge.gathering",
         "peer.edge.ice",
         "peer.edge.probes.stun",
+        "peer.edge.shortcuts",
         "peer.edge.turn_client",
     },
-    "aiortc": {"peer.edge.attempt", "peer.edge.quiet"},
-    "click": {"peer.cli", "signaling.command"},
+    "aiortc": {"peer.edge.attempt", "peer.edge.quiet", "peer.edge.shortcuts"},
+    "click": {"peer.cli", "signaling.command", "signaling.turn_command"},
     "cryptography": {
         "peer.core.certificates",
         "peer.core.invitation",
@@ -74,7 +77,8 @@ IMPORTERS: Final = {
         "peer.edge.probes.web",
         "peer.edge.sealed",
         "peer.edge.signaling_client",
-        "signaling.messages",
+        "peer.edge.visit",
+        "signaling.proofs",
     },
     "ifaddr": {"peer.edge.network_watch", "peer.edge.probes.interfaces"},
     "msgspec": {
@@ -90,7 +94,7 @@ IMPORTERS: Final = {
     "pathspec": {"peer.edge.ignore"},
     "platformdirs": {"peer.cli.errors", "peer.cli.settings", "peer.edge.control", "peer.edge.identity"},
     "pycrdt": {"peer.core.engine", "peer.edge.texts"},  # the second for the type of `Text.doc` only
-    "pyopenssl": {"peer.edge.sealed"},
+    "pyopenssl": {"peer.edge.sealed", "peer.edge.shortcuts"},
     "rapidfuzz": {"peer.core.textdiff"},
     "uvloop": {"peer.cli.running", "signaling.command"},
     "watchfiles": {"peer.edge.change_source"},
@@ -303,8 +307,8 @@ def test_the_protocol_page_has_every_frame_with_all_its_fields(frame: type) -> N
         f"comes for {sync.ASK_PATIENCE:g} s, the same is asked again",
         f"merged for {sync.TICK * 1000:g} ms (`TICK`)",
         f"beyond {exchange.PENDING_LIMIT // KIB} KiB (`PENDING_LIMIT`)",
-        f"if it differs for {sync.DIFFERENCE_PATIENCE:g} s, `digests` follow, at most every"
-        f" {sync.COMPARE_EVERY:g} s",
+        f"if it differs for {difference.DIFFERENCE_PATIENCE:g} s, `digests` follow, at most every"
+        f" {difference.COMPARE_EVERY:g} s",
         f"| documents in a session | {sync.DOCUMENT_LIMIT:,} |",
         f"| one update, and so one document with its history | {guard.UPDATE_LIMIT // MIB} MiB;",
         f"| clients in one document | {guard.CLIENT_LIMIT:,} |",

@@ -81,7 +81,7 @@ def server_to_look_at(given: str | None) -> str | None:
         return given
     settings = load(config_file())
     if settings.get("server"):
-        return settings["server"]
+        return str(settings["server"])
     from peer.cli.sessions import sessions
 
     for _, session in sessions(None):

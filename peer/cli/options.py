@@ -39,6 +39,7 @@ class Options:
     presence: bool
     yes: bool
     no_input: bool
+    ice_servers: tuple[str, ...] = ()
 
 
 def interactive(no_input: bool) -> bool:
@@ -74,6 +75,13 @@ _SESSION: Final = (
         envvar="WEFT_PATH",
         show_envvar=True,
         help="Which way to the others: auto takes the direct one and relays until it is found.",
+    ),
+    click.option(
+        "--ice-server",
+        "ice_servers",
+        metavar="URL[,USER,PASSWORD]",
+        multiple=True,
+        help="A STUN or TURN server of your own, asked before those of the server.",
     ),
     click.option("--presence", is_flag=True, help="Also show where people are."),
     click.option("-y", "--yes", is_flag=True, help="Answer every question with yes."),
@@ -118,11 +126,12 @@ def session_options(command: Callable[..., int]) -> Callable[..., int]:
         presence: bool,
         yes: bool,
         no_input: bool,
+        ice_servers: tuple[str, ...],
         **others: object,
     ) -> int:
         source = click.get_current_context().get_parameter_source("server")
         given = source is ParameterSource.COMMANDLINE
-        options = Options(output, server, given, name, path_policy, presence, yes, no_input)
+        options = Options(output, server, given, name, path_policy, presence, yes, no_input, ice_servers)
         return command(options=options, **others)
 
     decorated = output_options(taking)

@@ -22,6 +22,7 @@ from peer.core.notices import (
     PeerPong,
     PeerSilent,
     PresenceChanged,
+    Returned,
     ServerState,
     SyncDone,
     SyncProgress,
@@ -216,20 +217,20 @@ class Terminal:
             case FileChanged():
                 self._folding.add(notice)
                 self.flush()
-            case ConnectStage() | PeerJoined() | PeerPath() | PeerSilent() | PeerLeft():
+            case ConnectStage() | PeerJoined() | PeerPath() | PeerPong() | PeerSilent() | PeerLeft():
                 self._peer(notice)
             case SyncProgress() | SyncDone():
                 self._sync(notice)
+            case Returned():
+                self._returned(notice)
             case PresenceChanged():
                 self._presence(notice)
-            case PeerPong():
-                pass  # whoever asked is told
             case ServerState():
                 self._server_state(notice)
             case Warned() | Trouble():
                 self._trouble(notice)
 
-    def _peer(self, notice: ConnectStage | PeerJoined | PeerPath | PeerSilent | PeerLeft) -> None:
+    def _peer(self, notice: ConnectStage | PeerJoined | PeerPath | PeerPong | PeerSilent | PeerLeft) -> None:
         name = plain(notice.name)
         match notice:
             case ConnectStage():
@@ -240,6 +241,8 @@ class Terminal:
                 self._event(f"{self._good(f'{name} joined{role}')}{self._dim(self._steps_taken())}")
             case PeerPath():
                 self._path(name, notice)
+            case PeerPong():
+                pass  # whoever asked is told
             case PeerSilent():
                 self._silent.add(notice.peer)
                 self._event(f"{name} was last heard {duration(notice.seconds)} ago; waiting")
@@ -296,6 +299,11 @@ class Terminal:
             self._progress[notice.peer] = now
             self._event(f"receiving from {name}: {notice.done:,} of {notice.total:,}")
 
+    def _returned(self, notice: Returned) -> None:
+        sent, received = count(notice.sent, "edit"), f"{notice.received:,}"
+        what = f"{sent} sent, {received} received"
+        self._event(self._good(f"{plain(notice.name)}: back after {duration(notice.away_s)}: {what}"))
+
     def _presence(self, notice: PresenceChanged) -> None:
         if not self._setting.presence or not notice.here or self._where.get(notice.peer) == notice.path:
             return
@@ -310,9 +318,14 @@ class Terminal:
                 f"{self._server} cannot be reached ({plain(notice.detail)}); "
                 "whoever is connected stays so, nobody new can join until it is back"
             )
+            return
+        before = self._server
+        self._server = host(notice.server) if notice.server else before
+        if before not in (self._server, "the server"):
+            self._event(f"others are met at {self._server} now")
         elif self._server_lost:
-            self._server_lost = False
             self._event(f"{self._server} is back")
+        self._server_lost = False
 
     def _trouble(self, notice: Warned | Trouble) -> None:
         where = f" ({plain(notice.path)})" if notice.path else ""

@@ -16,6 +16,7 @@ __all__ = [
     "Action",
     "AddCandidates",
     "AppendUpdate",
+    "CheckServer",
     "CloseDirect",
     "CloseSeal",
     "DialDirect",
@@ -123,6 +124,11 @@ class CloseDirect:
     drain: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class CheckServer:
+    """Something is wrong with the network: see whether the server still answers, and if not, come again."""
+
+
 # --- the store --------------------------------------------------------------------------------------
 
 
@@ -178,7 +184,7 @@ class SaveBlob:
 
 @dataclass(frozen=True, slots=True)
 class LoadBlob:
-    """Read part of a blob and answer with `BlobLoaded`."""
+    """Read part of a blob, for this peer or for ourselves, and answer with `BlobLoaded`."""
 
     peer: PeerId
     digest: bytes
@@ -258,6 +264,7 @@ Action = (
     | SendPiece
     | SendLossy
     | CloseDirect
+    | CheckServer
     | AppendUpdate
     | SaveShadow
     | ForgetShadow

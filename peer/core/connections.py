@@ -7,10 +7,12 @@ these meet in one `Link` per peer, whose pulse is watched.
 from collections.abc import Callable
 from typing import Final, assert_never
 
-from peer.core.actions import Action, Tell
+from peer.core.actions import Action, CheckServer, Tell
 from peer.core.carrier import Lane
 from peer.core.events import (
+    ConnectionEvent,
     DirectPieceArrived,
+    MemberAway,
     MemberJoined,
     MemberLeft,
     PingWanted,
@@ -22,29 +24,18 @@ from peer.core.events import (
 )
 from peer.core.frames import Bye, Frame, encode
 from peer.core.greeting import REFUSED_FOR, Greeting, Setup
-from peer.core.ids import Attempt, PeerId
-from peer.core.link import DEAD_AFTER, DOUBT, PING_EVERY, SILENT_AFTER, Carrier, Link, Listener, Member
+from peer.core.ids import Attempt, PeerId, device_of
+from peer.core.link import PING_EVERY, SILENT_AFTER, Carrier, Link, Listener, Member
 from peer.core.notices import PeerJoined, PeerLeft, PeerPong, PeerSilent, ServerState, Warned
-from peer.core.pathways import PathEvent, PathFrame, Pathways
+from peer.core.outage import Outage
+from peer.core.pathways import PathFrame, Pathways
 from peer.core.steps import Steps
 from peer.errors import Refused, RemoteError
 
-__all__ = ["LINKS_LIMIT", "ConnectionEvent", "Connections"]
+__all__ = ["LINKS_LIMIT", "Connections"]
 
 LINKS_LIMIT: Final = 64
 """As many as the largest room has members; each link holds queues, streams and windows."""
-
-ConnectionEvent = (
-    ServerEntered
-    | ServerLost
-    | MemberJoined
-    | MemberLeft
-    | Sealed
-    | SealBroken
-    | RelayPieceArrived
-    | PingWanted
-    | PathEvent
-)
 
 
 class Connections:
@@ -65,7 +56,10 @@ class Connections:
         self._user = user
         self._greeting = Greeting(setup, emit, self._admit)
         self._links: dict[PeerId, Link] = {}
-        self._paths = Pathways(setup, emit=emit, summary=summary, lose=self._lose, moved=user.link_moved)
+        self._outage = Outage(lambda: emit(CheckServer()))
+        self._paths = Pathways(
+            setup, emit=emit, summary=summary, lose=self._lose, moved=self._moved, doubt=self._doubt
+        )
         self._steps = Steps(emit, began)
         self._left = False
 
@@ -88,8 +82,12 @@ class Connections:
     def handle(self, event: ConnectionEvent, now: float) -> None:
         """Take one event of the network."""
         match event:
-            case ServerEntered() | ServerLost() | MemberJoined() | MemberLeft():
+            case ServerEntered() | ServerLost():
+                self._outage.heard(now)
                 self._server(event, now)
+            case MemberJoined() | MemberAway() | MemberLeft():
+                self._outage.heard(now)
+                self._member(event, now)
             case Sealed() | SealBroken() | RelayPieceArrived():
                 self._relay(event, now)
             case PingWanted():
@@ -104,39 +102,34 @@ class Connections:
         if link is not None and carrier is not None:
             self._receive(link, carrier, event.data, now)
 
-    def _server(self, event: ServerEntered | ServerLost | MemberJoined | MemberLeft, now: float) -> None:
-        match event:
-            case ServerEntered():
-                self._lose_relays(now)
-                self._steps.entered(event.members, now)
-                self._greeting.entered(event.address, event.members, now)
-                self._emit(Tell(ServerState("connected", event.motd)))
-            case ServerLost():
-                self._steps.lost(now)
-                self._greeting.server_lost()
-                self._lose_relays(now)
-                self._emit(Tell(ServerState("lost", event.reason)))
-            case MemberJoined():
-                self._steps.found(event.address, now)
-                self._greeting.joined(event.address, now)
-            case MemberLeft():
-                self._greeting.left(event.address)
-                if (link := self.link_on(event.address)) is not None and link.relay is not None:
-                    self._doubt(link, link.relay, now)
-            case _:
-                assert_never(event)
+    def _server(self, event: ServerEntered | ServerLost, now: float) -> None:
+        self._lose_relays(now)
+        if isinstance(event, ServerEntered):
+            self._steps.entered(event.members, now)
+            self._greeting.entered(event.address, event.members, now)
+            self._emit(Tell(ServerState("connected", event.motd, event.server)))
+        else:
+            self._steps.lost(now)
+            self._greeting.server_lost()
+            self._emit(Tell(ServerState("lost", event.reason)))
+
+    def _member(self, event: MemberJoined | MemberAway | MemberLeft, now: float) -> None:
+        link = self.link_on(event.address)
+        if not isinstance(event, MemberJoined):
+            self._greeting.left(event.address)
+        if link is not None and link.relay is not None:
+            self._lose(link, link.relay, now)
+            if isinstance(event, MemberLeft) and link.direct is not None:
+                link.doubt(now)
+                link.direct.ping(now, self._summary())
+        if isinstance(event, MemberJoined):
+            self._steps.found(event.address, now)
+            self._greeting.joined(event.address, now)
 
     def _lose_relays(self, now: float) -> None:
         for link in self.links():
             if link.relay is not None:
-                self._lose(link, link.relay, "the server is gone", now)
-
-    def _doubt(self, link: Link, relay: Carrier, now: float) -> None:
-        """The server says that they left; a direct path that still stands has a moment to prove otherwise."""
-        self._lose(link, relay, "left", now)
-        if link.member.id in self._links and link.direct is not None:
-            link.doubted_until = now + DOUBT
-            link.direct.ping(now, self._summary())
+                self._lose(link, link.relay, now)
 
     def _relay(self, event: Sealed | SealBroken | RelayPieceArrived, now: float) -> None:
         link = self.link_on(event.address)
@@ -147,7 +140,7 @@ class Connections:
                 self._greeting.sealed(event.address, event.device, event.binding, now)
             case SealBroken():
                 if link is not None and link.relay is not None:
-                    self._lose(link, link.relay, event.reason, now)
+                    self._lose(link, link.relay, now)
                 self._greeting.broken(event.address, now)
             case RelayPieceArrived():
                 if link is not None and link.relay is not None:
@@ -177,6 +170,7 @@ class Connections:
     def _attach_relay(self, member: Member, carrier: Carrier, now: float) -> None:
         link = self._links.get(member.id)
         if link is None:
+            self._forget_last_run(member, now)
             link = Link(member, self._setup.policy, now, self._emit)
             link.relay = carrier
             self._links[member.id] = link
@@ -193,7 +187,26 @@ class Connections:
                 link.next_ping = now
                 self._user.link_moved(link, now)
             self._paths.relay_is_back(link, now)
+            self._back(link, now)
         self._paths.tell(link, now)
+
+    def _forget_last_run(self, member: Member, now: float) -> None:
+        """Who starts Weft again will not be back as who they were."""
+        for other in self.links():
+            if other.away_until is not None and device_of(other.member.id) == device_of(member.id):
+                self._drop(other, "silent", now)
+
+    def _back(self, link: Link, now: float) -> None:
+        if link.away_until is not None:
+            link.away_until = None
+            if link.content is None:
+                link.pathless_since = now
+            self._user.link_returned(link, now)
+
+    def _moved(self, link: Link, now: float) -> None:
+        """A direct path opened."""
+        self._user.link_moved(link, now)
+        self._back(link, now)
 
     # --- receiving ----------------------------------------------------------------------------------------
 
@@ -204,7 +217,7 @@ class Connections:
             self._alive(link, now)
             if unmeasured and carrier.rtt is not None:
                 self._paths.tell(link, now)
-            if carrier.answers:
+            if carrier.questions.answers:
                 self._tell_answers(link, carrier)
             if arrived is not None:
                 self._frame(link, carrier, arrived[1], now)
@@ -220,12 +233,16 @@ class Connections:
 
     def _tell_answers(self, link: Link, carrier: Carrier) -> None:
         member = link.member
-        for number, took in carrier.answers:
+        for number, took in carrier.questions.answers:
             ms = round(took * 1000, 2)
             self._emit(Tell(PeerPong(member.short, member.name, carrier.path, carrier.address, ms, number)))
-        carrier.answers.clear()
+        carrier.questions.answers.clear()
+
+    def _doubt(self, now: float) -> None:
+        self._outage.doubt(now)
 
     def _alive(self, link: Link, now: float) -> None:
+        self._outage.heard(now)
         link.doubted_until = None
         if link.told_silent:
             link.told_silent = False
@@ -247,18 +264,19 @@ class Connections:
 
     # --- losing ---------------------------------------------------------------------------------------------
 
-    def _lose(self, link: Link, carrier: Carrier, reason: str, now: float) -> None:
-        """One carrier is gone; without any left, so is the peer."""
+    def _lose(self, link: Link, carrier: Carrier, now: float) -> None:
+        """One carrier is gone; without any left, the peer is away, and may come back."""
         had = link.content
         link.detach(carrier)
-        if link.direct is None and link.relay is None:
-            self._drop(link, reason, now)
-        elif had is not link.content:
-            if link.content is None:
+        if had is not link.content:
+            if link.content is None and link.relay is not None:
                 link.pathless_since = now
             link.next_ping = now
             self._user.link_moved(link, now)
             self._paths.tell(link, now)
+        if link.direct is None and link.relay is None:
+            link.away(now)
+            self._user.link_lost(link, now)
 
     def cut_off(self, link: Link, error: RemoteError, now: float) -> None:
         """A peer broke the protocol: say so, and have nothing to do with its device for a while."""
@@ -304,12 +322,12 @@ class Connections:
         for link in self.links():
             self._watch(link, now)
         self._paths.tick(now)
+        self._outage.tick(now, anybody=bool(self._links))
 
     def _watch(self, link: Link, now: float) -> None:
         silence = now - link.heard
-        doubted = link.doubted_until is not None and now >= link.doubted_until
-        if silence >= DEAD_AFTER or doubted:
-            self._drop(link, "left" if doubted else "silent", now)
+        if (reason := link.given_up(now)) is not None:
+            self._drop(link, reason, now)
             return
         self._paths.watch(link, now)
         if silence >= SILENT_AFTER and not link.told_silent:
@@ -332,5 +350,5 @@ class Connections:
             return None
         moments = [self._greeting.next_deadline()]
         moments += [link.next_deadline() for link in self._links.values()]
-        moments.append(self._paths.next_deadline())
+        moments += [self._paths.next_deadline(), self._outage.next_deadline()]
         return min((moment for moment in moments if moment is not None), default=None)

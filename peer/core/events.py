@@ -5,13 +5,32 @@ simulator makes them from a seed.  What the core answers with is in `actions.py`
 """
 
 from dataclasses import dataclass
+from enum import Enum
+from typing import Final
 
+from peer.core.file_events import (
+    DisplacedChanged,
+    FileEvent,
+    FileMissing,
+    FileMoved,
+    FileRemoved,
+    FileReplaced,
+    FileSeen,
+    FileTrouble,
+    ReplaceRefused,
+    ScanFinished,
+    Stamp,
+)
+from peer.core.frames import CURSOR_LIMIT
 from peer.core.ids import Attempt, DeviceKey, DocId, PeerId
+from peer.errors import UsageError
 
 __all__ = [
+    "KEEP",
     "AnswerMade",
     "BlobLoaded",
     "CandidatesFound",
+    "ConnectionEvent",
     "DirectBroken",
     "DirectLossyArrived",
     "DirectOpened",
@@ -26,7 +45,9 @@ __all__ = [
     "FileReplaced",
     "FileSeen",
     "FileTrouble",
+    "Keep",
     "LeaveRequested",
+    "MemberAway",
     "MemberJoined",
     "MemberLeft",
     "NetworkChanged",
@@ -52,11 +73,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ServerEntered:
-    """We are in the room; *members* are the addresses of those who were there before us."""
+    """We are in the room of *server* (its address), perhaps again, or of another one than before.
+
+    *members* are the addresses of those who were there before us.
+    """
 
     address: bytes
     members: tuple[bytes, ...]
     motd: str = ""
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +93,14 @@ class ServerLost:
 
 @dataclass(frozen=True, slots=True)
 class MemberJoined:
-    """Someone entered the room after us."""
+    """Someone entered the room, or is back in it on a new connection: what was on its way may be lost."""
+
+    address: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MemberAway:
+    """Someone's connection to the server broke; they may come back under the same address."""
 
     address: bytes
 
@@ -195,120 +227,12 @@ class DirectLossyArrived:
     data: bytes
 
 
-# --- files ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What the file system says about a file without reading it."""
-
-    inode: int
-    mtime_ns: int
-    size: int
-    mode: int
-    """Permission bits only."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileSeen:
-    """A shareable file is there with this content: found by a scan, a watch, or because we asked.
-
-    *content* is `None` when the file is larger than `files.BLOB_LIMIT` and was not read.
-    """
-
-    path: str
-    content: bytes | None
-    stamp: Stamp
-
-
-@dataclass(frozen=True, slots=True)
-class FileMissing:
-    """There is no such file (any more)."""
-
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class ScanFinished:
-    """Every file that the first scan found has been reported."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileReplaced:
-    """A `ReplaceFile` was carried out.
-
-    *displaced* is the content that our new one took the place of, read after the exchange: if a
-    save slipped in between our last look and the exchange, it is this.  `None`: there was no file.
-    """
-
-    path: str
-    stamp: Stamp
-    displaced: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class DisplacedChanged:
-    """A writer that still held the displaced file open wrote into it; this is what it holds now."""
-
-    path: str
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ReplaceRefused:
-    """A change to the disk was not carried out because the disk holds something else than expected.
-
-    *content* and *stamp* are `None` when there is no file, content alone when it is too large.
-    """
-
-    path: str
-    content: bytes | None
-    stamp: Stamp | None
-
-
-@dataclass(frozen=True, slots=True)
-class FileRemoved:
-    """A `RemoveFile` was carried out."""
-
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileMoved:
-    """A `MoveFile` was carried out."""
-
-    old: str
-    new: str
-    stamp: Stamp
-
-
-@dataclass(frozen=True, slots=True)
-class FileTrouble:
-    """The disk would not let us read or write *path*; *reason* is for people."""
-
-    path: str
-    reason: str
-
-
-FileEvent = (
-    FileSeen
-    | FileMissing
-    | ScanFinished
-    | FileReplaced
-    | DisplacedChanged
-    | ReplaceRefused
-    | FileRemoved
-    | FileMoved
-    | FileTrouble
-)
-
-
 # --- storage, people and the clock ------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class BlobLoaded:
-    """A blob that a peer asked for was read from the store (`None`: it is not there)."""
+    """A blob that a peer, or we, asked for was read from the store (`None`: it is not there)."""
 
     peer: PeerId
     digest: bytes
@@ -324,14 +248,41 @@ class DocumentEdited:
     doc: DocId
 
 
+class Keep(Enum):
+    """Leave it as it is."""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
+
+
 @dataclass(frozen=True, slots=True)
 class PresenceSet:
-    """What this side wants others to know about it now; `None` leaves a field as it is."""
+    """What this side wants others to know about it now; what is left out stays as it is.
 
-    path: str | None = None
-    cursor: tuple[int, int] | None = None
+    Attributes:
+        path: the file that its person is in; `None`: none.
+        cursor: anchor and head there, in code points; `None`: not told.
+        typing, idle: whether its person is; `None` leaves that as it is.
+
+    Raises:
+        UsageError: a cursor that cannot be in any text; others would take it for an attack.
+    """
+
+    path: str | Keep | None = KEEP
+    cursor: tuple[int, int] | Keep | None = KEEP
     typing: bool | None = None
     idle: bool | None = None
+
+    def __post_init__(self) -> None:
+        cursor = self.cursor
+        if isinstance(cursor, tuple) and not _is_cursor(cursor):
+            raise UsageError(f"A cursor is two positions from 0 to {CURSOR_LIMIT}, not {cursor}.")
+
+
+def _is_cursor(cursor: tuple[object, ...]) -> bool:
+    return len(cursor) == 2 and all(type(each) is int and 0 <= each <= CURSOR_LIMIT for each in cursor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,14 +303,16 @@ class Tick:
     """Nothing happened but time; sent when `next_deadline()` has come."""
 
 
-Event = (
+ConnectionEvent = (
     ServerEntered
     | ServerLost
     | MemberJoined
+    | MemberAway
     | MemberLeft
     | Sealed
     | SealBroken
     | RelayPieceArrived
+    | PingWanted
     | OfferMade
     | AnswerMade
     | CandidatesFound
@@ -368,11 +321,15 @@ Event = (
     | NetworkChanged
     | DirectOpened
     | DirectBroken
+)
+"""What concerns links, but for the pieces that a direct path brings."""
+
+Event = (
+    ConnectionEvent
     | DirectPieceArrived
     | DirectLossyArrived
     | FileEvent
     | BlobLoaded
-    | PingWanted
     | DocumentEdited
     | PresenceSet
     | LeaveRequested

@@ -144,7 +144,7 @@ class Files:
             del board.wake[doc]
             file = board.files[doc]
             if file.late is not None and file.late.due <= now:
-                self._intake.take_displaced(file, file.late.content, now)
+                self._outcomes.believe_late(file, file.late, now)
             elif file.late is not None:
                 board.wake_at(file, file.late.due)
             if file.settling is not None or file.failures:
@@ -205,7 +205,8 @@ class Files:
     def _enter(self, doc: DocId) -> None:
         entry = self._board.catalog.entry(doc)
         if entry is not None:
-            self._board.ensure(entry)
+            file = self._board.ensure(entry)
+            file.by = file.by or entry.by  # until somebody changes it
 
     def _report_refused(self) -> None:
         for doc in sorted(self._board.catalog.refused):

@@ -15,6 +15,7 @@ from peer.errors import Malformed, TooLarge
 __all__ = [
     "BLOB_PART",
     "CANDIDATES_PER_FRAME",
+    "CURSOR_LIMIT",
     "DIGESTS_PER_FRAME",
     "FRAME_LIMIT",
     "PRESENCE_LIMIT",
@@ -31,6 +32,7 @@ __all__ = [
     "EditFrame",
     "Frame",
     "Hello",
+    "Missed",
     "NoDirect",
     "Offer",
     "PathSeen",
@@ -56,6 +58,8 @@ BLOB_PART: Final = 256 * 1024
 """Bytes of a blob per frame: small enough that a lost path costs little."""
 CANDIDATES_PER_FRAME: Final = 16
 """Addresses told at once; an attempt finds one or two at a time."""
+CURSOR_LIMIT: Final = 2**31 - 1
+"""A place in a text: no text is longer, and every editor can count so far."""
 
 Short = Annotated[str, Meta(max_length=128)]
 Id8 = Annotated[bytes, Meta(min_length=8, max_length=8)]
@@ -63,6 +67,7 @@ Digest16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Sha256 = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Sdp = Annotated[str, Meta(max_length=16 * 1024)]
 Candidate = Annotated[str, Meta(max_length=256)]
+Place = Annotated[int, Meta(ge=0, le=CURSOR_LIMIT)]
 Count = Annotated[int, Meta(ge=0, le=2**62)]
 
 
@@ -174,7 +179,7 @@ class PresenceFrame(msgspec.Struct, array_like=True, tag=12, frozen=True):
     clock: Count
     color: Short
     path: Annotated[str, Meta(max_length=512)] | None = None
-    cursor: tuple[Count, Count] | None = None
+    cursor: tuple[Place, Place] | None = None
     typing: bool = False
     idle: bool = False
 
@@ -213,6 +218,13 @@ class Proof(msgspec.Struct, array_like=True, tag=17, frozen=True):
     """
 
     mac: Sha256
+
+
+class Missed(msgspec.Struct, array_like=True, tag=21, frozen=True):
+    """You were away from here for so long, and meanwhile I made so many edits."""
+
+    milliseconds: Count
+    edits: Count
 
 
 class Candidates(msgspec.Struct, array_like=True, tag=18, frozen=True):
@@ -254,9 +266,10 @@ Frame = (
     | Candidates
     | PathSeen
     | Redial
+    | Missed
 )
 
-HIGHEST_TYPE: Final = 20
+HIGHEST_TYPE: Final = 21
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)

@@ -4,9 +4,10 @@ A `PeerId` is a device key followed by the id of one run of the program, because
 machine share a device key and are still two peers.
 """
 
+from hashlib import blake2b
 from typing import Final, NewType
 
-__all__ = ["INDEX", "Attempt", "DeviceKey", "DocId", "PeerId", "device_of", "peer_id"]
+__all__ = ["INDEX", "Attempt", "DeviceKey", "DocId", "PeerId", "client_of", "device_of", "peer_id"]
 
 DeviceKey = NewType("DeviceKey", bytes)
 """Raw Ed25519 public key of one installation, 32 bytes."""
@@ -20,6 +21,9 @@ DocId = NewType("DocId", bytes)
 Attempt = NewType("Attempt", int)
 """Our own number for one try at a direct path; never sent."""
 
+CLIENT_BITS: Final = 53
+"""Of a CRDT client id: as many as Yjs can hold, so that two runs never get the same."""
+
 INDEX: Final = DocId(bytes(8))
 """The document that lists all others."""
 
@@ -32,3 +36,11 @@ def peer_id(device: DeviceKey, instance: bytes) -> PeerId:
 def device_of(peer: PeerId) -> DeviceKey:
     """The device half of a peer's name."""
     return DeviceKey(peer[:32])
+
+
+def client_of(peer: PeerId) -> int:
+    """The CRDT client id of every edit that this run makes, from 1 to 2^53 - 1.
+
+    It follows from the peer's name, so that nobody can come with the id of somebody else.
+    """
+    return int.from_bytes(blake2b(peer, digest_size=8).digest()) >> (64 - CLIENT_BITS) or 1

@@ -16,12 +16,14 @@ from peer.core.detour import DETOUR_AFTER, Detour
 from peer.core.frames import Ack, Frame, Ping, Pong, decode, encode
 from peer.core.ids import Attempt, PeerId
 from peer.core.policy import allows_relay
+from peer.core.questions import Questions
 
 __all__ = [
     "ACK_WITHIN",
     "DEAD_AFTER",
     "DETOUR_AHEAD",
     "DOUBT",
+    "GRACE",
     "OVERLAP",
     "PING_EVERY",
     "RELAY_BUDGET",
@@ -40,6 +42,8 @@ SILENT_AFTER: Final = 6.5
 """Three pings and some patience; mosh tells its users after the same time."""
 DEAD_AFTER: Final = 15.0
 """Long enough for a laptop to change its network, short enough to free what a dead peer holds."""
+GRACE: Final = 15.0
+"""Seconds for which a peer that nothing leads to any more stays one: a server restarts, a laptop moves."""
 DOUBT: Final = 3.0
 """When the server says that someone left whose direct path still stands, it has this long to speak."""
 RELAY_BUDGET: Final = 256 * 1024
@@ -96,9 +100,8 @@ class Carrier:
         self.out = Outgoing(window)
         self.incoming = Incoming(window)
         self.rtt: float | None = None
-        self.answers: list[tuple[int, float]] = []
+        self.questions = Questions()
         self._pings: dict[int, float] = {}
-        self._questions: dict[int, int] = {}
         self._number = 0
 
     def order(self, piece: bytes) -> Action:
@@ -116,13 +119,11 @@ class Carrier:
         return map(self.order, self.out.pieces(bulk=bulk))
 
     def ping(self, now: float, summary: bytes, question: int | None = None) -> None:
-        """Queue a heartbeat; its answer goes to `answers` if it is to a *question*."""
+        """Queue a heartbeat; if it is to a *question*, `questions` gets the answer."""
         self._number += 1
         self._pings[self._number] = now
         if question is not None:
-            self._questions[self._number] = question
-            while len(self._questions) > PINGS_REMEMBERED:
-                del self._questions[next(iter(self._questions))]
+            self.questions.asked(self._number, question)
         while len(self._pings) > PINGS_REMEMBERED:
             del self._pings[next(iter(self._pings))]
         self.out.push(Lane.CONTROL, encode(Ping(self._number, self._report(), summary)))
@@ -132,8 +133,7 @@ class Carrier:
         self.out.acknowledge(frame.received)
         if (sent := self._pings.pop(frame.number, None)) is not None:
             sample = now - sent
-            if (question := self._questions.pop(frame.number, None)) is not None:
-                self.answers.append((question, sample))
+            self.questions.answered(frame.number, sample)
             self.rtt = sample if self.rtt is None else self.rtt * 0.875 + sample * 0.125
 
     def receive(self, piece: bytes, now: float) -> tuple[Lane, Frame] | None:
@@ -184,6 +184,7 @@ class Link:
         allows_relay: both let contents go through the server.
         pathless_since: contents have had no way since then, and nobody was told.
         why_not: how the last attempt at a direct path ended.
+        next_probe: the relay is asked for a sign of life, beside a doubtful direct path, no earlier.
         checked_since, checked_until: the direct path has this time to prove that it still stands.
     """
 
@@ -199,12 +200,14 @@ class Link:
         self.told_silent = False
         self.told_why_not = False
         self.doubted_until: float | None = None
+        self.away_until: float | None = None
         self.next_ping = now
         self._undecided_until: float | None = now + RELAY_PATIENCE
         self.policies = (policy, member.policy)
         self.allows_relay = allows_relay(*self.policies)
         self.pathless_since = None if self.allows_relay else now
         self.why_not = "nothing answered yet"
+        self.next_probe = now
         self.checked_since = now
         self.checked_until: float | None = None
         self._emit = emit
@@ -226,8 +229,6 @@ class Link:
             heard = self.direct.heard
         if self.relay is not None and self.relay.heard > heard:
             heard = self.relay.heard
-        if self.retired is not None and self.retired.heard > heard:
-            heard = self.retired.heard
         return heard
 
     @property
@@ -310,9 +311,27 @@ class Link:
         """Contents go over *carrier* from now on; the one before it listens for a moment more."""
         if self.retired is not None:
             self.detach(self.retired)
+        self._heard_before = self.heard
         self.retired, self.retired_until = self.direct, now + OVERLAP
         self.direct = carrier
         self.detour = Detour()
+
+    def doubt(self, now: float) -> None:
+        """The server says that they left; a direct path that stands has a moment to prove otherwise."""
+        self.doubted_until = now + DOUBT
+
+    def away(self, now: float) -> None:
+        """Nothing leads to the peer any more; it has `GRACE` seconds to come back."""
+        self.away_until = now + GRACE
+        self.doubted_until = self.pathless_since = None
+
+    def given_up(self, now: float) -> str | None:
+        """Why it is time to give the peer up, or `None`."""
+        if self.away_until is not None:
+            return "silent" if now >= self.away_until else None
+        if self.doubted_until is not None and now >= self.doubted_until:
+            return "left"
+        return "silent" if now - self.heard >= DEAD_AFTER else None
 
     def detach(self, carrier: Carrier, *, close: bool = True, drain: bool = False) -> None:
         """Drop one carrier."""
@@ -342,7 +361,10 @@ class Link:
 
     def next_deadline(self) -> float:
         """When someone must look at this link again."""
-        moments = [self.next_ping, self.heard + (DEAD_AFTER if self.told_silent else SILENT_AFTER)]
+        moments = [self.next_ping]
+        if not self.told_silent:
+            moments.append(self.heard + SILENT_AFTER)
+        moments.append(self.heard + DEAD_AFTER if self.away_until is None else self.away_until)
         if self.doubted_until is not None:
             moments.append(self.doubted_until)
         if self._undecided_until is not None and self.relay is not None and self.relay.out.frames:
@@ -366,6 +388,12 @@ class Listener(Protocol):
 
     def link_moved(self, link: Link, now: float) -> None:
         """Its content goes another way."""
+
+    def link_lost(self, link: Link, now: float) -> None:
+        """Nothing leads to the peer any more; it has `GRACE` seconds to come back."""
+
+    def link_returned(self, link: Link, now: float) -> None:
+        """It came back in time."""
 
     def link_closed(self, link: Link) -> None:
         """It is gone."""

@@ -30,7 +30,16 @@ from peer.core.link import DOUBT, SILENT_AFTER, Carrier, Link, agreed_path
 from peer.core.notices import ConnectStage, PeerPath, Trouble
 from peer.core.policy import ways, why_none
 
-__all__ = ["CHECK_SECONDS", "NO_PATH_AFTER", "STOOD", "WORD_PATIENCE", "PathEvent", "PathFrame", "Pathways"]
+__all__ = [
+    "CHECK_SECONDS",
+    "NO_PATH_AFTER",
+    "PROBE_EVERY",
+    "STOOD",
+    "WORD_PATIENCE",
+    "PathEvent",
+    "PathFrame",
+    "Pathways",
+]
 
 STOOD: Final = 5.0
 """Seconds after which a path is worth dialling again at once when it dies; else its next try has its turn."""
@@ -38,6 +47,8 @@ CHECK_SECONDS: Final = 2.0
 """For a path to answer after our network changed: one lost packet (SCTP waits a second) and a round trip."""
 NO_PATH_AFTER: Final = 10.0
 """Seconds without any path that the two allow, after which people are told: most are found within three."""
+PROBE_EVERY: Final = 1.0
+"""Seconds between two questions whether the relay is any better than a doubtful direct path."""
 WORD_PATIENCE: Final = 0.5
 """Seconds for the other side to say what it takes a path to be, and to answer a first ping, before people
 are told what is known without."""
@@ -64,14 +75,16 @@ class Pathways:
         *,
         emit: Callable[[Action], None],
         summary: Callable[[], bytes],
-        lose: Callable[[Link, Carrier, str, float], None],
+        lose: Callable[[Link, Carrier, float], None],
         moved: Callable[[Link, float], None],
+        doubt: Callable[[float], None],
     ) -> None:
         self._setup = setup
         self._emit = emit
         self._summary = summary
         self._lose = lose
         self._moved = moved
+        self._doubt = doubt
         self._ladder = Ladder()
         self._dialing: dict[Link, Dialing] = {}
         self._attempts = 0
@@ -153,7 +166,7 @@ class Pathways:
             case DirectOpened():
                 if dialing.opened(event.attempt, now):
                     self._open(link, event, now)
-            case DirectBroken():
+            case _:
                 self._broken(link, event.attempt, event.reason, now)
 
     def _open(self, link: Link, event: DirectOpened, now: float) -> None:
@@ -178,7 +191,7 @@ class Pathways:
         link.decide()
         self._failed(link, reason, now)
         self._dialing[link].broken(attempt, reason, now)
-        self._follow(link, reason, now)
+        self._follow(link, now)
 
     def _failed(self, link: Link, reason: str, now: float) -> None:
         """An attempt came to nothing; people are told of the first one, until one succeeds."""
@@ -189,13 +202,13 @@ class Pathways:
             member = link.member
             self._emit(Tell(ConnectStage("direct", member.short, member.name, False, took, reason)))
 
-    def _follow(self, link: Link, reason: str, now: float) -> None:
+    def _follow(self, link: Link, now: float) -> None:
         """A direct carrier goes with the attempt that made it."""
         direct, dialing = link.direct, self._dialing[link]
         if direct is not None and direct.key != dialing.standing:
             if now - direct.opened >= STOOD:
                 dialing.soon(now)
-            self._lose(link, direct, reason, now)
+            self._lose(link, direct, now)
 
     def _network_changed(self, event: NetworkChanged, now: float) -> None:
         self._ladder.moved(event.network)
@@ -214,7 +227,7 @@ class Pathways:
         match frame:
             case Offer():
                 dialing.offered(frame, now)
-                self._follow(link, "the other side dials again", now)
+                self._follow(link, now)
             case Answer():
                 dialing.answered(frame)
             case Candidates():
@@ -223,10 +236,10 @@ class Pathways:
                 link.decide()
                 self._failed(link, frame.reason, now)
                 dialing.declined(frame, now)
-                self._follow(link, frame.reason, now)
+                self._follow(link, now)
             case PathSeen():
                 self._named(link, carrier, frame, now)
-            case Redial():
+            case _:
                 dialing.asked(now)
 
     def _named(self, link: Link, carrier: Carrier, frame: PathSeen, now: float) -> None:
@@ -255,19 +268,43 @@ class Pathways:
         direct = link.direct
         if link.checked_until is not None and (direct is None or direct.heard > link.checked_since):
             link.checked_until = None
-        if direct is not None and link.relay is not None and self._is_dead(link, direct, now):
-            link.checked_until = None
-            self._broken(link, Attempt(int(direct.key)), "nothing came through it any more", now)
+        if direct is not None and now >= self._doubtful_since(link, direct):
+            self._doubt_path(link, direct, now)
         self.tell(link, now)
         self._tell_pathless(link, now)
 
+    def _doubt_path(self, link: Link, direct: Carrier, now: float) -> None:
+        """A direct path is odd: is the server still there, and is the relay any better?"""
+        self._doubt(now)
+        relay = link.relay
+        if relay is None:
+            return
+        if relay.heard > direct.heard:
+            if now >= self._dead_at(link, direct):
+                link.checked_until = None
+                self._broken(link, Attempt(int(direct.key)), "nothing came through it any more", now)
+        elif now >= link.next_probe:
+            link.next_probe = now + PROBE_EVERY
+            relay.ping(now, self._summary())
+
     @staticmethod
-    def _is_dead(link: Link, direct: Carrier, now: float) -> bool:
-        """Whether a path that has the relay beside it has been silent for too long."""
-        silence = now - direct.heard
-        stuck = silence >= DOUBT and link.detour.is_late(now, link.patience)
-        doubted = link.checked_until is not None and now >= link.checked_until
-        return silence >= SILENT_AFTER or stuck or doubted
+    def _doubtful_since(link: Link, direct: Carrier) -> float:
+        moments = [direct.heard + DOUBT]
+        if link.detour.has_any():
+            moments.append(link.detour.late_at(link.patience))
+        if link.checked_until is not None:
+            moments.append(link.checked_since)
+        return min(moments)
+
+    @staticmethod
+    def _dead_at(link: Link, direct: Carrier) -> float:
+        """When a path is given up if it stays silent; for one that owes something, that is sooner."""
+        moments = [direct.heard + SILENT_AFTER]
+        if link.detour.has_any():
+            moments.append(max(direct.heard + DOUBT, link.detour.late_at(link.patience)))
+        if link.checked_until is not None:
+            moments.append(link.checked_until)
+        return min(moments)
 
     def next_deadline(self) -> float | None:
         """When `tick` or `watch` has something to do."""
@@ -276,18 +313,20 @@ class Pathways:
             moments += self._moments(link)
         return min((moment for moment in moments if moment is not None), default=None)
 
-    @staticmethod
-    def _moments(link: Link) -> list[float | None]:
+    def _moments(self, link: Link) -> list[float | None]:
         moments = [link.pathless_since + NO_PATH_AFTER if link.pathless_since is not None else None]
         direct, content = link.direct, link.content
         if content is not None and link.told_path != content.path:
             moments.append(content.opened + WORD_PATIENCE)
         if direct is None:
             return moments
-        if link.relay is not None:
-            moments += [direct.heard + SILENT_AFTER, link.checked_until]
-            if link.detour.has_any():
-                moments.append(max(direct.heard + DOUBT, link.detour.late_at(link.patience)))
+        relay, doubtful = link.relay, self._doubtful_since(link, direct)
+        if relay is None:
+            return moments
+        if relay.heard > direct.heard:
+            moments.append(self._dead_at(link, direct))
+        else:
+            moments.append(max(doubtful, link.next_probe))
         return moments
 
     # --- people -------------------------------------------------------------------------------------------

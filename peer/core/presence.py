@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from peer.core.events import PresenceSet
+from peer.core.events import KEEP, PresenceSet
 from peer.core.frames import PresenceFrame
 from peer.core.ids import PeerId
 from peer.core.link import Member
@@ -41,6 +41,7 @@ class _Other:
     member: Member
     frame: PresenceFrame
     heard: float
+    away: bool = False
 
 
 class Presence:
@@ -61,13 +62,17 @@ class Presence:
         self._sent = float("-inf")
 
     def set(self, change: PresenceSet, now: float) -> None:
-        """Change what others are told of us."""
+        """Change what others are told of us; a cursor in a file that was left is none."""
         mine = self._mine
+        path = mine.path if change.path is KEEP else _fitting(change.path)
+        cursor = change.cursor
+        if cursor is KEEP:
+            cursor = mine.cursor if path == mine.path else None
         self._mine = PresenceFrame(
             mine.clock + 1,
             mine.color,
-            mine.path if change.path is None else _fitting(change.path),
-            mine.cursor if change.cursor is None else change.cursor,
+            path,
+            cursor,
             mine.typing if change.typing is None else change.typing,
             mine.idle if change.idle is None else change.idle,
         )
@@ -87,6 +92,20 @@ class Presence:
                 return
         self._others[member.id] = _Other(member, frame, now)
         self._tell(_notice(member, frame, here=True))
+
+    def away(self, member: Member) -> None:
+        """Nothing leads to a peer any more, for now: where it was is where it will be."""
+        other = self._others.get(member.id)
+        if other is not None and not other.away:
+            other.away = True
+            self._tell(_notice(member, other.frame, here=True, away=True))
+
+    def back(self, member: Member, now: float) -> None:
+        """A peer that was away is not any more."""
+        other = self._others.get(member.id)
+        if other is not None:
+            other.away, other.heard = False, now
+            self._tell(_notice(member, other.frame, here=True))
 
     def gone(self, member: Member) -> None:
         """A peer is not here any more."""
@@ -111,14 +130,15 @@ class Presence:
 
     def now_here(self) -> list[PresenceChanged]:
         """Everyone who is here now."""
-        return [_notice(other.member, other.frame, here=True) for other in self._others.values()]
+        others = self._others.values()
+        return [_notice(other.member, other.frame, here=True, away=other.away) for other in others]
 
 
-def _fitting(path: str) -> str:
-    return path.encode(errors="replace")[-PATH_BYTES:].decode(errors="ignore")
+def _fitting(path: str | None) -> str | None:
+    return None if path is None else path.encode(errors="replace")[-PATH_BYTES:].decode(errors="ignore")
 
 
-def _notice(member: Member, frame: PresenceFrame, *, here: bool) -> PresenceChanged:
+def _notice(member: Member, frame: PresenceFrame, *, here: bool, away: bool = False) -> PresenceChanged:
     return PresenceChanged(
         peer=member.short,
         name=member.name,
@@ -128,4 +148,5 @@ def _notice(member: Member, frame: PresenceFrame, *, here: bool) -> PresenceChan
         cursor=frame.cursor,
         typing=frame.typing,
         idle=frame.idle,
+        away=away,
     )

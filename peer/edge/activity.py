@@ -112,7 +112,9 @@ class Activity:
 
 
 def _state(peer: PeerState, doing: _Doing, rests: float) -> str:
-    """`silent`, `editing`, `idle` or `here`."""
+    """`away`, `silent`, `editing`, `idle` or `here`."""
+    if peer.path is None:
+        return "away"
     if peer.silent:
         return "silent"
     if peer.typing or (doing.edited is not None and rests < EDITING_SECONDS):

@@ -192,10 +192,6 @@ def _servers(server: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
     return servers[:3]
 
 
-def _only(record: SessionRecord) -> str:
-    return record.servers[0]
-
-
 def _link(record: SessionRecord) -> str:
     if record.invite_seed is None:
         return ""
@@ -206,7 +202,7 @@ def _link(record: SessionRecord) -> str:
 
 
 def _in_memory(identity: Identity, record: SessionRecord, policy: str) -> Entry:
-    plan = Plan(identity, record, None, None, _only(record), policy)
+    plan = Plan(identity, record, None, None, record.servers, policy)
     return Entry(plan, _link(record), resumed=False)
 
 
@@ -219,7 +215,7 @@ def _begin(
     except BaseException:
         store.close()
         raise
-    plan = Plan(identity, record, store, folder.resolve(), _only(record), policy, newcomer)
+    plan = Plan(identity, record, store, folder.resolve(), record.servers, policy, newcomer)
     return Entry(plan, _link(record), resumed=False)
 
 
@@ -252,5 +248,5 @@ def _resume(
         raise
     # a copy of somebody's folder, or one that was stopped before anybody showed it the session
     newcomer = not store.documents() and (replica.copied or record.owner_seed is None)
-    plan = Plan(identity, record, store, replica.folder, _only(record), policy, newcomer)
+    plan = Plan(identity, record, store, replica.folder, record.servers, policy, newcomer)
     return Entry(plan, _link(record), resumed=True)

@@ -31,6 +31,7 @@ __all__ = [
     "install",
     "same_host",
     "sockets",
+    "to_be_continued",
 ]
 
 PACE_SECONDS: Final = 0.02
@@ -176,6 +177,11 @@ def gather_only(connection: "Connection", relayed: Callable[[], Awaitable[Sequen
 
     replace: Callable[[object, str, object], None] = setattr
     replace(connection, "get_component_candidates", gather)
+
+
+def to_be_continued(sdp: str) -> str:
+    """The same description, but more addresses will follow (RFC 8840 section 8.2)."""
+    return sdp.replace("a=end-of-candidates\r\n", "")
 
 
 async def add_remote(connection: "Connection", candidates: Sequence[str], *, last: bool) -> None:

@@ -10,11 +10,11 @@ brought together the next time that the session is started.
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -37,32 +37,37 @@ from peer.core.events import (
 )
 from peer.core.files import Files
 from peer.core.greeting import Setup
-from peer.core.ids import DocId, peer_id
+from peer.core.ids import INDEX, DocId, peer_id
 from peer.core.invitation import link_key, room_private_key
+from peer.core.layout import blob_digests
 from peer.core.notices import Notice, SyncDone, Trouble
 from peer.core.session import Session, SharedFolder
 from peer.edge.driver import Driver
 from peer.edge.folder import Folder
+from peer.edge.host_tag import host_tag
+from peer.edge.ice_servers import IceServerLike
 from peer.edge.identity import Identity
 from peer.edge.journal import Journal
 from peer.edge.network_watch import NetworkWatch
 from peer.edge.registry import SessionRecord
 from peer.edge.seals import Seals
-from peer.edge.signaling_client import SignalingClient
+from peer.edge.signaling_client import Candidates, SignalingClient
 from peer.edge.store import Store
 from peer.edge.texts import Texts
 from peer.edge.watcher import Watcher
 from peer.edge.webrtc import DirectPaths
 from peer.errors import ServerUnreachable, StorageError
 
-__all__ = ["CLIENT_BITS", "LEAVE_SECONDS", "SCAN_SECONDS", "Node", "Plan"]
+__all__ = ["LEAVE_SECONDS", "SCAN_SECONDS", "Node", "Plan"]
 
-CLIENT_BITS: Final = 53
-"""CRDT client ids: as many bits as Yjs can hold, so that two runs never get the same."""
 LEAVE_SECONDS: Final = 2.0
 """For the core to say goodbye; longer only if an application keeps a transaction open."""
 SCAN_SECONDS: Final = 0.3
 """For the files of a folder to be known when the session begins."""
+EMPTY_SECONDS: Final = 5.0
+"""For somebody with files to come, before a newcomer believes that the session has none."""
+SHADOWS_IN_USE: Final = 2
+"""Contents of a binary file that its shadows keep: what it held last, and what was to be written then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +78,9 @@ class Plan:
         record: the session's secrets and our place in it.
         store: where it is remembered; `None` keeps it in memory only.
         folder: what it is shown as on disk; `None` for documents without a folder.
-        server: where the room is; `None` only listens to nobody (a session alone).
+        servers: where the room is, best first; none: a session alone.
         policy: one of `policy.POLICIES`.
+        ice_servers: the person's own STUN and TURN servers, which come before those of the server.
         newcomer: the session has files that we have never seen; what the folder holds is compared with
             them, and looked at only when they are here, or each would be there twice.
     """
@@ -83,9 +89,10 @@ class Plan:
     record: SessionRecord
     store: Store | None
     folder: Path | None
-    server: str | None
+    servers: tuple[str, ...]
     policy: str = "auto"
     newcomer: bool = False
+    ice_servers: tuple[IceServerLike, ...] = ()
 
 
 class Node:
@@ -107,7 +114,7 @@ class Node:
         self._folder: Folder | None = None
         self._has_begun_scan = False
         self._signaling: SignalingClient | None = None
-        self.server_state = "none" if plan.server is None else "connecting"
+        self.server_state = "connecting" if plan.servers else "none"
         try:
             self._build()
         except BaseException:
@@ -120,14 +127,15 @@ class Node:
     def _build(self) -> None:
         plan, now = self.plan, time.monotonic()
         self._rng = random.Random(os.urandom(32))
-        self.client = self._rng.getrandbits(CLIENT_BITS) or 1
+        setup = self._set_up()
+        self.client = setup.client
         self.documents = Documents(lambda: self.client)
         self._shadows: list[SaveShadow] = []
         if plan.store is not None:
             self._load(plan.store)
         self.texts = Texts(self.documents, self._text_edited, read_only=plan.record.role == "viewer")
-        self.session = Session(self._set_up(), self.documents, now, folder=self._make_folder())
-        self._paths = DirectPaths(self._path_event)
+        self.session = Session(setup, self.documents, now, folder=self._make_folder())
+        self._paths = DirectPaths(self._path_event, plan.ice_servers)
         self._seals = Seals(plan.identity, self._feed, self._relay)
         self.journal = None if plan.store is None else Journal(plan.store, self.documents, self._tell, now)
         self.driver = Driver(
@@ -137,19 +145,36 @@ class Node:
             journal=self.journal,
             tell=self._tell,
             is_held=self.texts.is_held,
+            check_server=self._check_server,
             ended=self._over,
         )
         self.documents.on_change = self._document_changed
 
     def _load(self, store: Store) -> None:
         self._shadows = store.shadows()
+        intact = True
         for doc in store.documents():
             document = self.documents.open(doc)
             for update in store.updates(doc):
                 try:
                     document.load(update)
                 except StorageError as error:
+                    intact = intact and doc != INDEX
                     self._tell(Trouble("E-STORAGE", f"{error} What is missing comes from the others."))
+        if intact:
+            store.keep_blobs(self._blobs_in_use())
+
+    def _blobs_in_use(self) -> set[bytes]:
+        """What the index names, and what the disk held last, holds, or is about to hold.
+
+        Asked before anything runs: later, something may be under way that neither of them names yet.
+        """
+        held: dict[DocId, deque[bytes]] = {}
+        for shadow in self._shadows:
+            if shadow.binary:
+                held.setdefault(shadow.doc, deque(maxlen=SHADOWS_IN_USE)).append(shadow.content)
+        named = blob_digests(self.documents.open(INDEX).index.entries())
+        return named.union(*held.values())
 
     def _set_up(self) -> Setup:
         record = self.plan.record
@@ -159,9 +184,8 @@ class Node:
             chain=record.chain,
             role=record.role,
             name=record.name,
-            client=self.client,
             link_key=link_key(record.secret),
-            host=_host_tag(record.secret),
+            host=host_tag(record.secret),
             version=version("weft"),
             policy=self.plan.policy,
             unix_offset=time.time() - time.monotonic(),
@@ -187,12 +211,12 @@ class Node:
         """
         if self.plan.folder is not None:
             await self._open_folder(self.plan.folder)
-        if self.plan.server is not None:
+        if self.plan.servers:
             await self._exits.enter_async_context(NetworkWatch(self._network_changed))
-            self._enter(self.plan.server)
+            self._enter(self.plan.servers)
         self._feed(Tick())
         await self._wait_for_scan()
-        if self.plan.server is not None and wait_for_server:
+        if self.plan.servers and wait_for_server:
             reason = await asyncio.shield(self._first_word)
             if self.driver.failure is not None:
                 raise self.driver.failure
@@ -223,15 +247,16 @@ class Node:
                 await self._scanned.wait()
                 await self.driver.caught_up()
 
-    def _enter(self, server: str) -> None:
+    def _enter(self, servers: Candidates | tuple[str, ...]) -> None:
         self._signaling = SignalingClient(
-            server,
+            servers,
             room_private_key(self.plan.record.secret),
             self._server_event,
             self._seals.receive,
             rng=self._rng,
-            on_ice_servers=self._paths.use_ice_servers,
+            on_ice_servers=self._use_ice_servers,
         )
+        self._paths.before_attempt = self._signaling.check_ice_servers
         # undone in reverse: goodbyes leave through the server, then through the direct paths
         self._exits.push_async_callback(self._paths.aclose)
         self._go(self._stay(self._signaling))
@@ -251,6 +276,12 @@ class Node:
         self.server_state = "refused"
         advice = "Whoever is connected directly stays; nobody else finds you until Weft is started again."
         self._tell(Trouble("E-SERVER", f"{reason}. {advice}"))
+
+    @property
+    def server(self) -> str | None:
+        """The server whose room we are in, else the one that we would like best."""
+        inside = None if self._signaling is None else self._signaling.server
+        return inside or next(iter(self.plan.servers), None)
 
     def _server_event(self, event: Event) -> None:
         if isinstance(event, ServerEntered):
@@ -310,6 +341,9 @@ class Node:
 
     def _network_changed(self, event: NetworkChanged) -> None:
         self._feed(event)
+        self._check_server()
+
+    def _check_server(self) -> None:
         if self._signaling is not None:  # at the start there is none yet
             self._signaling.retry_now()
 
@@ -323,8 +357,20 @@ class Node:
 
     def _tell(self, notice: Notice) -> None:
         if isinstance(notice, SyncDone):
-            self._scan()
+            self._peer_told_all()
         self._hear(notice)
+
+    def _use_ice_servers(self, lent: Sequence[IceServerLike]) -> None:
+        self._paths.use_ice_servers([*self.plan.ice_servers, *lent])
+
+    def _peer_told_all(self) -> None:
+        """A peer has told what it knows: with that, a newcomer can look at what its folder holds."""
+        if not self._has_begun_scan and self.documents.open(INDEX).is_empty():
+            # a session without files, or somebody who is as new as we are
+            later = asyncio.get_running_loop().call_later(EMPTY_SECONDS, self._scan)
+            self._exits.callback(later.cancel)
+        else:
+            self._scan()
 
     def _relay(self, address: bytes, payload: bytes) -> None:
         if self._signaling is not None:
@@ -347,13 +393,3 @@ async def _end(task: asyncio.Task[None]) -> None:
 def _holds_anything(folder: Path) -> bool:
     with os.scandir(folder) as entries:
         return any(entry.name != ".weft" for entry in entries)
-
-
-def _host_tag(secret: bytes) -> bytes:
-    """Equal for two processes that share one kernel and one network, meaningless to anybody else."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/net")
-    except OSError:
-        # a system without these: loopback is then used only when nothing else is there
-        boot = os.urandom(16).hex()
-    return hashlib.sha256(secret + boot.encode()).digest()[:16]

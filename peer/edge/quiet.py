@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, Final
 
-from peer.edge import ice
+from peer.edge import ice, shortcuts
 
 __all__ = ["load", "quieten"]
 
@@ -16,6 +16,7 @@ def load() -> None:
     import aiortc  # noqa: F401
 
     ice.install()
+    shortcuts.is_known()  # reads source files: not when the first path opens
 
 
 def quieten(loop: asyncio.AbstractEventLoop) -> None:

@@ -225,7 +225,7 @@ class TurnClient:
                 return task.result()
         except stun.TransactionFailed as failed:
             code, reason = failed.response.attributes.get("ERROR-CODE", (0, "without a reason"))
-            raise Rejected(code, reason) from failed
+            raise Rejected(code, reason.strip("\0 ")) from failed
         except (stun.TransactionError, ConnectionError) as failed:
             raise Unanswered(str(failed)) from failed
         finally:

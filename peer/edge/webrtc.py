@@ -38,6 +38,8 @@ class DirectPaths:
     ) -> None:
         self._emit = emit
         self._servers = sorted_servers(ice_servers)
+        self.before_attempt: Callable[[], None] = lambda: None
+        """Called before `_servers` are used: a moment to take expired ones back."""
         self._connect_seconds = connect_seconds
         self._paths: dict[Attempt, DirectPath] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -125,6 +127,7 @@ class DirectPaths:
         if len(self._paths) >= PATHS_LIMIT:
             self._emit(DirectBroken(attempt, f"there are {PATHS_LIMIT} direct paths already"))
             return None
+        self.before_attempt()
         path = DirectPath(attempt, self._emit, self._retire, self._connect_seconds)
         self._paths[attempt] = path
         return path

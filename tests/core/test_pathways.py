@@ -1,6 +1,6 @@
 import pytest
 
-from peer.core.actions import AddCandidates, CloseDirect, DialDirect, SendRelay
+from peer.core.actions import AddCandidates, CheckServer, CloseDirect, DialDirect, SendRelay
 from peer.core.carrier import Lane
 from peer.core.detour import DETOUR_AFTER
 from peer.core.dialing import IMPROVE_FIRST
@@ -19,8 +19,9 @@ from peer.core.events import (
 )
 from peer.core.frames import Ack, Answer, Ask, Candidates, EditFrame, Offer, PathSeen, Ping, Pong, Redial
 from peer.core.ladder import Rung
-from peer.core.link import ACK_WITHIN, DOUBT, OVERLAP, agreed_path
+from peer.core.link import ACK_WITHIN, DOUBT, GRACE, OVERLAP, agreed_path
 from peer.core.notices import PeerPath, Trouble
+from peer.core.outage import CHECK_EVERY, QUIET_AFTER
 from peer.core.pathways import CHECK_SECONDS, NO_PATH_AFTER, WORD_PATIENCE
 from tests.core.test_connections import DIALLED, DIALS, both_ways, paths
 from tests.core.world import ADDRESS, DOC, Guest, Host
@@ -136,13 +137,15 @@ def test_a_path_that_was_replaced_may_end_before_its_time(how: str) -> None:
     assert paths(host) == expected
 
 
-def test_a_peer_whose_only_path_is_one_that_was_replaced_is_gone() -> None:
+def test_a_peer_whose_only_path_is_one_that_was_replaced_is_away_and_then_gone() -> None:
     host = Host()
     guest = Guest(host, DIALS).join().open_direct("turn")
     host.wait(1.0)
     guest.open_direct("direct", beside=True)
     assert guest.attempt is not None
     host.feed(ServerLost("gone"), DirectBroken(guest.attempt, "closed"))
+    assert host.session.peers()[0].path is None
+    host.wait(GRACE)
     assert not host.knows(guest)
 
 
@@ -196,7 +199,9 @@ def test_a_path_that_does_not_answer_after_a_change_of_network_is_given_up_soon(
     host.feed(NetworkChanged(b"another"))
     assert guest.said(Ping), "it is asked whether it is there"
     assert len(host.ordered(DialDirect)) == 2, "and a new one is looked for meanwhile"
-    host.wait(CHECK_SECONDS - 0.1)
+    host.wait(1.0)
+    guest.say(Pong(1, 0))
+    host.wait(CHECK_SECONDS - 1.1)
     assert paths(host) == ["relay", "direct"]
     host.wait(0.1)
     assert paths(host) == ["relay", "direct", "relay"]
@@ -417,3 +422,67 @@ def test_what_is_said_of_a_try_that_is_over_changes_nothing() -> None:
     guest.say(Offer(1, "offer"))
     host.feed(SealBroken(b"nobody's", "broken"))
     assert paths(host) == ["relay"]
+
+
+def test_a_word_for_a_path_that_was_replaced_is_not_told_to_people() -> None:
+    host = Host()
+    guest = Guest(host, DIALS).join().open_direct("direct")
+    first, old = guest.attempt, guest._direct
+    host.wait(1.0)
+    guest.open_direct("lan", beside=True)
+    guest.attempt, guest._direct = first, old
+    guest.say(PathSeen("turn"), direct=True)
+    assert paths(host) == ["relay", "direct", "lan"]
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_change_of_network_dials_whether_there_is_a_direct_path_or_not(direct: bool) -> None:
+    host = Host()
+    guest = Guest(host, DIALLED).join()
+    if direct:
+        guest.open_direct()
+    host.wait(1.0)
+    host.feed(NetworkChanged(b"another"))
+    assert len(host.ordered(DialDirect)) == 2
+
+
+# --- everybody is silent ----------------------------------------------------------------------------------
+
+
+def test_a_direct_path_is_not_given_up_for_a_relay_that_is_silent_too() -> None:
+    host = Host()
+    guest = Guest(host, DIALLED).join().open_direct()
+    host.wait(1.0)
+    guest.heard.clear()
+    host.wait(10.0)
+    assert paths(host) == ["relay", "direct"]
+    relayed = [frame for frame in guest.said(Ping) if frame]
+    assert len(relayed) > 10, "the relay is asked too"
+    guest.say(Pong(1, 0), direct=True)
+    host.wait(1.0)
+    assert host.session.peers()[0].path == "direct"
+
+
+def test_when_everybody_is_silent_the_server_is_asked_for_a_sign_of_life() -> None:
+    host = Host(policy="relay")
+    guest = Guest(host).join()
+    host.wait(QUIET_AFTER - 0.1)
+    assert host.ordered(CheckServer) == []
+    host.wait(0.1)
+    assert len(host.ordered(CheckServer)) == 1
+    host.wait(2 * CHECK_EVERY)
+    assert len(host.ordered(CheckServer)) == 3
+    guest.say(Pong(1, 0))
+    asked = len(host.ordered(CheckServer))
+    host.wait(1.0)
+    assert len(host.ordered(CheckServer)) == asked
+
+
+def test_an_edit_that_is_late_has_the_server_asked_at_once() -> None:
+    host = Host()
+    guest = Guest(host, DIALLED).join().open_direct()
+    host.wait(0.5)
+    guest.attempt = None
+    host.type("typed")
+    host.wait(DETOUR_AFTER)
+    assert host.ordered(CheckServer) == [CheckServer()]

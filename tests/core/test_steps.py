@@ -2,9 +2,9 @@
 
 from peer.core.events import DirectBroken, MemberJoined, PingWanted, ServerEntered, ServerLost
 from peer.core.frames import Ping, Pong
-from peer.core.link import PINGS_REMEMBERED
 from peer.core.notices import ConnectStage, PeerPath, PeerPong
 from peer.core.pathways import WORD_PATIENCE
+from peer.core.questions import OPEN_AT_ONCE
 from peer.core.steps import REMEMBERED
 from tests.core.test_connections import DIALLED
 from tests.core.world import ADDRESS, Guest, Host
@@ -104,10 +104,10 @@ def test_of_many_open_questions_the_oldest_are_forgotten_and_nobody_is_asked_who
     guest = Guest(host, DIALLED).join()
     host.feed(PingWanted("nobody", 1))
     before = len(guest.said(Ping))
-    for number in range(PINGS_REMEMBERED + 1):
+    for number in range(OPEN_AT_ONCE + 1):
         host.feed(PingWanted(short(guest), number))
     asked = guest.said(Ping)[before:]
-    assert len(asked) == PINGS_REMEMBERED + 1
+    assert len(asked) == OPEN_AT_ONCE + 1
     for ping in asked:
         guest.say(Pong(ping.number, 0))
-    assert [told.number for told in host.told(PeerPong)] == list(range(1, PINGS_REMEMBERED + 1))
+    assert [told.number for told in host.told(PeerPong)] == list(range(1, OPEN_AT_ONCE + 1))

@@ -34,7 +34,7 @@ class Visitor:
         self.arrived: asyncio.Queue[bytes] = asyncio.Queue()
         self._entered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._client = SignalingClient(
-            url,
+            (url,),
             room_private_key(self.secret),
             self._heard,
             self._received,
