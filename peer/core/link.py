@@ -122,8 +122,7 @@ class Carrier:
         """Queue a heartbeat; if it is to a *question*, `questions` gets the answer."""
         self._number += 1
         self._pings[self._number] = now
-        if question is not None:
-            self.questions.asked(self._number, question)
+        self.questions.asked(self._number, question)
         while len(self._pings) > PINGS_REMEMBERED:
             del self._pings[next(iter(self._pings))]
         self.out.push(Lane.CONTROL, encode(Ping(self._number, self._report(), summary)))
@@ -197,8 +196,7 @@ class Link:
         self.retired_until = 0.0
         self.detour = Detour()
         self.told_path: str | None = None
-        self.told_silent = False
-        self.told_why_not = False
+        self.told_silent = self.told_why_not = False
         self.doubted_until: float | None = None
         self.away_until: float | None = None
         self.next_ping = now

@@ -19,8 +19,10 @@ class Questions:
         self.answers: list[tuple[int, float]] = []
         self._open: dict[int, int] = {}
 
-    def asked(self, ping: int, question: int) -> None:
-        """Heartbeat number *ping* is to answer *question*; of too many the oldest is forgotten."""
+    def asked(self, ping: int, question: int | None) -> None:
+        """Heartbeat number *ping* is to answer *question*, if any; of too many the oldest is forgotten."""
+        if question is None:
+            return
         self._open[ping] = question
         if len(self._open) > OPEN_AT_ONCE:
             del self._open[next(iter(self._open))]
