@@ -6,9 +6,6 @@
 Both vanish with the processes that hold them, which live for two minutes at most, whatever happens.
 """
 
-import base64
-import hashlib
-import hmac
 import json
 import os
 import subprocess
@@ -18,12 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-__all__ = ["SERVER", "STUN", "Place", "turn_account", "until"]
+__all__ = ["DOCTOR_SECONDS", "SECRET", "SERVER", "STUN", "Place", "until"]
 
 SERVER: Final = "203.0.113.1"
 SECOND: Final = "203.0.113.2"
 STUN: Final = f"{SERVER}:3478"
-SECRET: Final = "the secret of this test"
+SECRET: Final = "the-secret-of-this-test-0123456789abcdef-0123456789abcdef-0123456789"
 HOLD_SECONDS: Final = 120
 DOCTOR_SECONDS: Final = 15.0
 """What the doctor promises, even when everything is dead."""
@@ -35,13 +32,6 @@ def until(holds: Callable[[], bool], seconds: float, what: str) -> None:
     while not holds():
         assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
         time.sleep(0.02)
-
-
-def turn_account(secret: str = SECRET) -> dict[str, str]:
-    """A credential that is good for an hour (the scheme of `use-auth-secret`)."""
-    user = f"{int(time.time()) + 3600}:doctor"
-    mac = hmac.new(secret.encode(), user.encode(), hashlib.sha1).digest()
-    return {"username": user, "credential": base64.b64encode(mac).decode()}
 
 
 class Place:
@@ -116,15 +106,11 @@ class Place:
         self._programs.append(program)
         return program
 
-    def serve(
-        self, ice: Sequence[Mapping[str, object]] = (), settings: Mapping[str, object] | None = None
-    ) -> None:
-        """Run `weft serve` in the world, which names these ICE servers."""
+    def serve(self, settings: Mapping[str, object] | None = None) -> None:
+        """Run `weft serve` in the world, with these settings beside its address."""
         config = self.directory / "serve.toml"
         top = {"host": SERVER, "port": 8787, **(settings or {})}
         rows = [f"{key} = {json.dumps(value)}" for key, value in top.items()]
-        for each in ice:
-            rows += ["[[ice_servers]]", *(f"{key} = {json.dumps(value)}" for key, value in each.items())]
         config.write_text("\n".join(rows) + "\n")
         command = [*self.inside(home=False), weft(), "serve", "--config", str(config)]
         self._start(command, "serve.log")
@@ -164,6 +150,8 @@ class Place:
         command = [*self.inside(home=False), "ss", "-Hltn", f"sport = :{port}"]
 
         def listens() -> bool:
+            ended = [program.args for program in self._programs if program.poll() is not None]
+            assert not ended, f"ended at once, see its log: {ended}"
             return bool(subprocess.run(command, capture_output=True, check=True).stdout.strip())
 
         until(listens, 20 * self.patience, f"something that listens on port {port}")

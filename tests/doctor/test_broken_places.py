@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from tests.doctor.certificates import make_certificate
-from tests.doctor.place import DOCTOR_SECONDS, SERVER, STUN, Place, turn_account
+from tests.doctor.place import DOCTOR_SECONDS, SECRET, SERVER, STUN, Place
 
 WEFT = f"http://{SERVER}:8787"
 
@@ -63,15 +63,18 @@ asyncio.run(main())
 """A server in front of ours whose clock is wrong: it passes everything on but the date."""
 
 
-def stun_and_turn(secret: str | None = None) -> list[dict[str, object]]:
-    account = turn_account(secret) if secret else turn_account()
-    return [{"urls": [f"stun:{STUN}"]}, {"urls": [f"turn:{STUN}"], **account}]
+def serve(place: Place, secret: str = SECRET, stun: tuple[str, ...] = ()) -> None:
+    """A server that names the STUN and TURN server of this place, and signs with *secret*."""
+    file = place.directory / "turn-secret"
+    file.write_text(secret)
+    file.chmod(0o600)
+    place.serve({"stun": [*stun, f"stun:{STUN}"], "turn": [f"turn:{STUN}"], "turn_secret_file": str(file)})
 
 
 @pytest.mark.needs("turnserver")
 def test_in_a_place_without_a_fault_nothing_is_blamed(place: Place) -> None:
     place.coturn()
-    place.serve(stun_and_turn())
+    serve(place)
     found = place.doctor("--server", WEFT)
     assert found.not_good() <= EXPECTED_HERE, found
     assert found.finding("internet.nat_mapping")["data"] == {"mapped": 1, "asked": 2, "kind": "none"}
@@ -107,7 +110,7 @@ def test_a_router_is_told_by_what_it_does_to_ports(
     place: Place, how: str, kind: str, lets_in: str, verdict: str
 ) -> None:
     place.coturn()
-    place.serve(stun_and_turn())
+    serve(place)
     place.run("ip addr add 192.168.77.3/24 dev wlan0", home=True)
     place.rule(nat(how))
     found = place.doctor("--server", WEFT, "--only", "internet")
@@ -131,7 +134,7 @@ def test_no_route_is_named(place: Place) -> None:
 @pytest.mark.needs("turnserver")
 def test_blocked_udp_is_named_and_no_server_is_blamed_for_it(place: Place) -> None:
     place.coturn()
-    place.serve(stun_and_turn())
+    serve(place)
     place.rule(DROP_UDP_ON_THE_WAY, home=False)
     found = place.doctor("--server", WEFT)
     assert "drops UDP" in found.words("internet.udp"), found
@@ -145,7 +148,7 @@ def test_blocked_udp_is_named_and_no_server_is_blamed_for_it(place: Place) -> No
 @pytest.mark.needs("turnserver")
 def test_a_firewall_of_ones_own_is_named_as_such(place: Place) -> None:
     place.coturn()
-    place.serve(stun_and_turn())
+    serve(place)
     place.rule(REFUSE_UDP_AT_HOME)
     found = place.doctor("--server", WEFT)
     assert "this computer's own firewall" in found.words("internet.udp"), found
@@ -172,7 +175,7 @@ def test_blocked_mdns_alone_is_a_note_because_the_beacon_still_works(place: Plac
 @pytest.mark.needs("turnserver")
 def test_a_dead_stun_server_is_named_where_another_one_answers(place: Place) -> None:
     place.coturn()
-    place.serve([{"urls": [f"stun:{SERVER}:3999"]}, *stun_and_turn()])
+    serve(place, stun=(f"stun:{SERVER}:3999",))
     found = place.doctor("--server", WEFT)
     assert found.verdict("internet.udp") == "ok", found
     assert found.verdict("internet.stun") == "broken"
@@ -184,7 +187,7 @@ def test_a_dead_stun_server_is_named_where_another_one_answers(place: Place) -> 
 @pytest.mark.needs("turnserver")
 def test_a_wrong_turn_secret_is_named(place: Place) -> None:
     place.coturn()
-    place.serve(stun_and_turn("another secret"))
+    serve(place, SECRET[::-1])
     found = place.doctor("--server", WEFT)
     for id_ in ("server.turn_udp", "server.turn_tcp"):
         assert found.verdict(id_) == "broken", found
@@ -237,7 +240,7 @@ def test_a_low_limit_of_watches_is_a_note(place: Place) -> None:
 def serve_with_tls(place: Place, *, days: float) -> str:
     """A server whose certificate ends in *days*; whom to trust to believe it."""
     chain, key, trusted = make_certificate(place.directory, SERVER, days=days)
-    place.serve(settings={"tls_certificate": str(chain), "tls_key": str(key)})
+    place.serve({"tls_certificate": str(chain), "tls_key": str(key)})
     return str(trusted)
 
 
@@ -274,9 +277,10 @@ def test_a_clock_that_is_an_hour_off_is_named(place: Place) -> None:
 
 
 def test_where_everything_is_dead_the_doctor_still_answers_in_time(place: Place) -> None:
-    place.serve(
-        [{"urls": ["stun:203.0.113.77:3478"]}, {"urls": ["turn:203.0.113.78:3478"], **turn_account()}]
-    )
+    secret = place.directory / "turn-secret"
+    secret.write_text(SECRET)
+    away = {"stun": ["stun:203.0.113.77:3478"], "turn": ["turn:203.0.113.78:3478"]}
+    place.serve({**away, "turn_secret_file": str(secret)})
     place.rule(DROP_ALL_BUT_THE_SERVER, home=False)
     began = time.monotonic()
     found = place.doctor("--server", WEFT)
