@@ -35,7 +35,7 @@ from peer.edge.preview import check_empty
 from peer.edge.texts import Text
 from peer.errors import Unreachable, UsageError
 
-__all__ = ["POLICIES", "IceServer", "Session", "Text", "join", "share"]
+__all__ = ["POLICIES", "IceServer", "IceServerLike", "Session", "Text", "join", "share"]
 
 PING_SECONDS: Final = 5.0
 """How long an answer may take; a path that needs longer is told as silent soon."""

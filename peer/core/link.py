@@ -33,7 +33,6 @@ __all__ = [
     "Link",
     "Listener",
     "Member",
-    "agreed_path",
 ]
 
 PING_EVERY: Final = 2.0
@@ -58,13 +57,6 @@ DETOUR_AHEAD: Final = 64 * 1024
 """Bytes of edits on a detour that wait for the relay: half of its window."""
 OVERLAP: Final = 2.0
 """Seconds for which a path that was replaced still listens: the other side moves a round trip later."""
-
-
-def agreed_path(ours: str, theirs: str) -> str:
-    """The word for a path that two sides see so: `turn` if one says it, `lan` only if both do."""
-    if "turn" in (ours, theirs):
-        return "turn"
-    return "lan" if ours == theirs == "lan" else "direct"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +176,7 @@ class Link:
         pathless_since: contents have had no way since then, and nobody was told.
         why_not: how the last attempt at a direct path ended.
         next_probe: the relay is asked for a sign of life, beside a doubtful direct path, no earlier.
+        renewed_at: when a new path was last looked for because the one that stands had gone silent.
         checked_since, checked_until: the direct path has this time to prove that it still stands.
     """
 
@@ -206,6 +199,7 @@ class Link:
         self.pathless_since = None if self.allows_relay else now
         self.why_not = "nothing answered yet"
         self.next_probe = now
+        self.renewed_at = float("-inf")
         self.checked_since = now
         self.checked_until: float | None = None
         self._emit = emit
@@ -346,6 +340,7 @@ class Link:
             self.retired = None
         elif carrier is self.relay:
             self.relay = None
+            self.detour.begin_again()
         if close:
             self._emit(carrier.closing(drain=drain))
 

@@ -12,7 +12,7 @@ Two peers use what both allow.  What introduces them to each other goes through 
 
 from typing import Final
 
-__all__ = ["POLICIES", "allows_relay", "ways", "why_none"]
+__all__ = ["POLICIES", "agreed_path", "allows_relay", "ways", "why_none"]
 
 POLICIES: Final = ("auto", "lan", "direct", "turn", "relay")
 
@@ -28,6 +28,13 @@ def ways(*policies: str) -> frozenset[str]:
 def allows_relay(*policies: str) -> bool:
     """Whether all *policies* let contents go through the server; a word that we do not know does."""
     return not {"lan", "direct", "turn"}.intersection(policies)
+
+
+def agreed_path(ours: str, theirs: str) -> str:
+    """The word for a path that two sides see so: `turn` if one says it, `lan` only if both do."""
+    if "turn" in (ours, theirs):
+        return "turn"
+    return "lan" if ours == theirs == "lan" else "direct"
 
 
 def why_none(ours: str, theirs: str) -> str:

@@ -194,7 +194,7 @@ class DirectPath:
         connection = pc.sctp.transport.transport._connection
         asked = Servers() if same_host else servers
         gathering = Gathering(connection, asked, means, found=self._found, reached=self._emit)
-        checks = Checks(connection, ice.RELAY_AFTER if means.host else 0.0)
+        checks = Checks(connection, means.hold)
         wire = self._wire = _Wire(pc, connection, checks, gathering, edits, lossy)
         if not means.host:
             ice.gather_only(connection, gathering.relayed)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PACE_SECONDS",
-    "RELAY_AFTER",
     "SOCKET_BUFFER",
     "Checks",
     "add_remote",
@@ -36,10 +35,6 @@ __all__ = [
 
 PACE_SECONDS: Final = 0.02
 """Between two checks, so as not to swamp a NAT (RFC 8445 section 14.2 says 50 ms, and aioice this)."""
-
-RELAY_AFTER: Final = 1.5
-"""Seconds for which no check goes through TURN: a hole in two NATs takes half a second (the first packet is
-lost) and a round trip or two, and the first success wins."""
 
 SOCKET_BUFFER: Final = 4 * 1024 * 1024
 """Bytes; with the usual 208 KiB a burst overflows and the path stalls for SCTP's one-second timer."""

@@ -1,7 +1,7 @@
 """The STUN and TURN servers that a signaling server lent us: renewed in time, never used too late.
 
 `look` takes back what may not be used any more; whoever is about to use the list calls it first.  `renew`
-asks for a new list while we are in the room; the rules are in `peer.core.lease`.
+asks for a new list while we are in the room; the rules are in `peer.core.lending`.
 """
 
 import asyncio
@@ -10,13 +10,16 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
-from peer.core.lease import Lease, ask_again
+from peer.core.lending import Lease, ask_again
 from signaling.messages import IceServer
 
-__all__ = ["LOOK_SECONDS", "LentServers"]
+__all__ = ["LOOK_SECONDS", "LentServers", "Moment"]
 
 LOOK_SECONDS: Final = 5.0
 """How often to see whether the machine slept: then the list is renewed at once."""
+
+Moment = tuple[float, float]
+"""Seconds on the clock that stands still in a sleep, and Unix time."""
 
 _LONGEST_REFUSAL: Final = 300.0
 """Seconds that a server can make us wait for the next list."""
@@ -46,14 +49,24 @@ class LentServers:
         self._asked = False
         self._changed = asyncio.Event()
 
-    def take(self, servers: tuple[IceServer, ...], ttl: float) -> None:
-        """Use *servers* from now on, for at most *ttl* seconds (0: without an end)."""
+    def moment(self) -> Moment:
+        """Now, on both clocks."""
+        return self._clock(), self._calendar()
+
+    def take(self, servers: tuple[IceServer, ...], ttl: float, given: Moment | None = None) -> None:
+        """Use *servers* from now on, for at most *ttl* seconds (0: without an end).
+
+        *given* is the `moment` of their arrival, if they were put by until now.
+        """
         self._servers = servers
-        self._lease = Lease(self._clock(), self._calendar(), max(ttl, 0.0))
+        self._lease = Lease(*(given or self.moment()), max(ttl, 0.0))
         self._next = self._lease.renew_at(self._rng.random())
         self._asked = False
         self._changed.set()
-        self._tell(servers)
+        if self._lease.is_good(*self.moment()):
+            self._tell(servers)
+        else:
+            self._withdraw()
 
     def put_off(self, seconds: float) -> None:
         """The server gives no new list before *seconds* have passed."""
@@ -62,11 +75,12 @@ class LentServers:
 
     def look(self) -> None:
         """Take back what may not be used any more: all that has a password; STUN servers stay."""
-        if not self._lease.is_good(self._clock(), self._calendar()):
-            left = tuple(server for server in self._servers if server.credential is None)
-            if left != self._servers:
-                self._servers = left
-                self._tell(left)
+        if not self._lease.is_good(*self.moment()) and any(server.credential for server in self._servers):
+            self._withdraw()
+
+    def _withdraw(self) -> None:
+        self._servers = tuple(server for server in self._servers if server.credential is None)
+        self._tell(self._servers)
 
     async def renew(self, ask: Callable[[], None]) -> None:
         """Call *ask* whenever it is time for a new list, until cancelled."""

@@ -10,7 +10,7 @@ from peer.core.notices import Notice, SyncDone
 from peer.edge import registry
 from peer.edge.entry import enter_by_link
 from peer.edge.ignore import Ignores
-from peer.edge.node import Node
+from peer.edge.node import EMPTY_SECONDS, Node
 from peer.edge.safe_paths import Root, read_file
 from peer.edge.scan import walk
 from peer.errors import Refused, ServerUnreachable, StorageError, WouldOverwrite
@@ -85,8 +85,11 @@ async def _session_files(link: str, *, server: str | None, name: str | None) -> 
     done = asyncio.Event()
 
     def tell(notice: Notice) -> None:
-        if isinstance(notice, SyncDone):
+        if isinstance(notice, SyncDone) and node.texts.count():
             done.set()
+        elif isinstance(notice, SyncDone):
+            # a session without files, or somebody who is as new as we are
+            asyncio.get_running_loop().call_later(EMPTY_SECONDS, done.set)
 
     entry = enter_by_link(link, None, server=server, name=name, policy="relay")
     node = Node(entry.plan, tell, done.set)

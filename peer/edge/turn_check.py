@@ -10,6 +10,7 @@ they are given back at the end.
 import contextlib
 import ipaddress
 import os
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
@@ -143,6 +144,8 @@ class _Check:
             self._relayed = {ours[0], theirs[0]}
             finding.detail = f"it relays for us at {_shown(ours)}"
         await self._meet(first, second)
+        if self._target.transport == "udp":
+            await self._from_outside(first)
 
     async def _meet(self, first: TurnClient, second: TurnClient) -> None:
         """Let two relayed addresses talk with each other."""
@@ -158,6 +161,24 @@ class _Check:
             await _there(first, second)
             await _there(second, first)
             finding.detail = f"{_PROBE_BYTES} bytes went there and back"
+
+    async def _from_outside(self, client: TurnClient) -> None:
+        """Two allocations talk inside the server; only a plain socket goes through its firewall."""
+        assert client.relayed is not None
+        with contextlib.suppress(_Stopped), self._step("outside") as finding:
+            async with turn_client.outside(self._seconds) as plain:
+                try:
+                    seen = await plain.seen_as(self._target)
+                except socket.gaierror:
+                    finding.outcome, finding.detail = "skipped", "it has no IPv4 address to try this with"
+                    return
+                if await _refusal_of(client.permit(seen[0]), (FORBIDDEN, OTHER_FAMILY)):
+                    finding.outcome = "skipped"
+                    finding.detail = f"the server sees us at {_shown(seen)}, where it relays to nobody"
+                    return
+                await client.open_to(seen)
+                await _in_and_out(client, plain, client.relayed)
+                finding.detail = "a plain socket reached us through the relay, and was reached"
 
     async def _permit_public(self, client: TurnClient) -> None:
         """A mistake in a list of denied ranges can close everything."""
@@ -268,6 +289,26 @@ async def _there(sender: TurnClient, receiver: TurnClient) -> None:
                 raise
         else:
             return
+
+
+async def _in_and_out(client: TurnClient, plain: turn_client.Outside, relayed: tuple[str, int]) -> None:
+    """A packet from a plain socket to our relayed address, and one back to where it came from.
+
+    Raises:
+        Unanswered: one of them did not arrive.
+    """
+    packet = os.urandom(_PROBE_BYTES)
+    for turn in range(_TRIES):
+        plain.send(packet, relayed)
+        try:
+            arrived, peer = await client.receive()
+            await client.send(arrived, peer)
+            if (await plain.receive())[0] == packet:
+                return
+        except Unanswered:
+            if turn == _TRIES - 1:
+                raise
+    raise Unanswered("other packets than ours came back")
 
 
 def _another(address: str) -> str:

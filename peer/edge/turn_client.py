@@ -24,6 +24,7 @@ __all__ = [
     "TurnClient",
     "Unanswered",
     "connected",
+    "outside",
     "targets",
 ]
 
@@ -32,6 +33,9 @@ ANSWER_SECONDS: Final = 3.0
 
 _WAITING_PACKETS: Final = 16
 """Relayed packets that may wait to be looked at; a test sends one at a time."""
+
+_TRIES: Final = 2
+"""Packets may be lost on their way, though hardly twice."""
 
 _LIFETIME: Final = 120
 """Seconds that an allocation lives if we cannot delete it: far longer than any test of ours."""
@@ -235,6 +239,62 @@ class TurnClient:
             failure = self._protocol.broken.exception()
             raise Unanswered(str(failure)) from failure
         raise Unanswered(f"no answer within {self._seconds:g} s")
+
+
+class Outside:
+    """A plain UDP socket of ours, as any peer has one: what reaches it came out of the relay."""
+
+    def __init__(self, transport: asyncio.DatagramTransport, packets: _Packets, seconds: float) -> None:
+        self._transport = transport
+        self._packets = packets
+        self._seconds = seconds
+
+    async def seen_as(self, target: Target) -> Address:
+        """Our address as the server at *target* sees it (RFC 8489 §2), asked for over this socket."""
+        question = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+        server = await _resolved(target, self._transport)
+        for _ in range(_TRIES):
+            self._transport.sendto(bytes(question), server)
+            with contextlib.suppress(Unanswered):
+                data, _peer = await self.receive(self._seconds / _TRIES)
+                answer = stun.parse_message(data)
+                if answer.transaction_id == question.transaction_id:
+                    host, port = answer.attributes["XOR-MAPPED-ADDRESS"]
+                    return str(host), int(port)
+        raise Unanswered(f"no answer within {self._seconds:g} s")
+
+    def send(self, data: bytes, peer: Address) -> None:
+        """Send *data* to *peer*."""
+        self._transport.sendto(data, peer)
+
+    async def receive(self, seconds: float = 0.0) -> tuple[bytes, Address]:
+        """Wait for a packet.
+
+        Raises:
+            Unanswered: none came in time.
+        """
+        try:
+            return await asyncio.wait_for(self._packets.arrived.get(), seconds or self._seconds)
+        except TimeoutError as error:
+            raise Unanswered(f"no answer within {seconds or self._seconds:g} s") from error
+
+
+async def _resolved(target: Target, transport: asyncio.DatagramTransport) -> Address:
+    family = transport.get_extra_info("socket").family
+    found = await asyncio.get_running_loop().getaddrinfo(target.host, target.port, family=family)
+    return str(found[0][4][0]), int(found[0][4][1])
+
+
+@contextlib.asynccontextmanager
+async def outside(seconds: float = ANSWER_SECONDS) -> AsyncIterator[Outside]:
+    """A plain UDP socket for IPv4."""
+    transport, packets = await asyncio.get_running_loop().create_datagram_endpoint(
+        _Packets, local_addr=("0.0.0.0", 0)
+    )
+    try:
+        yield Outside(transport, packets, seconds)
+    finally:
+        transport.close()
 
 
 @contextlib.asynccontextmanager

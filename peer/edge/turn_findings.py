@@ -65,7 +65,7 @@ class Step:
     """One thing that was tried.
 
     Attributes:
-        name: `reach`, `allocate`, `permission`, `data`, `public`, `expired`, or `private ADDRESS`.
+        name: `reach`, `allocate`, `permission`, `data`, `outside`, `public`, `expired`, or `private ADDRESS`.
         transport: `udp`, `tcp` or `tls`.
         outcome: `ok`, `note` (works, but somebody should know), `failed`, or `skipped`.
         ms: how long it took, in milliseconds.
@@ -95,16 +95,16 @@ class Finding:
 
 
 def verdict(steps: Sequence[Step]) -> Outcome:
-    """What *steps* come to: `failed` if nothing carries data or something private is open."""
+    """What *steps* come to: `failed` if nothing carries data, peers are shut out, or something is open."""
     works = {step.transport for step in steps if step.name == "data" and step.outcome in ("ok", "note")}
-    open_door = any(step.outcome == "failed" and _is_policy(step) for step in steps)
-    if open_door or not works:
+    if not works or any(step.outcome == "failed" and _matters_everywhere(step) for step in steps):
         return "failed"
     return "note" if any(step.outcome in ("note", "failed") for step in steps) else "ok"
 
 
-def _is_policy(step: Step) -> bool:
-    return step.name in ("public", "expired") or step.name.startswith("private ")
+def _matters_everywhere(step: Step) -> bool:
+    """Whether *step* says something about the server, and not only about one transport to it."""
+    return step.name in ("outside", "public", "expired") or step.name.startswith("private ")
 
 
 def judge_certificate(finding: Finding, end: str | None, now: float) -> None:
@@ -172,6 +172,7 @@ def explain_unanswered(finding: Finding, error: Exception, step: str, target: Ta
 
 
 def _firewall(step: str) -> str:
-    if step == "data":
-        return f"{_OPERATOR} must open the UDP ports from min-port to max-port in the firewall"
+    if step in ("data", "outside"):
+        inside = "; on the server itself this proves nothing, try it elsewhere" if step == "outside" else ""
+        return f"{_OPERATOR} must open the UDP ports from min-port to max-port in the firewall{inside}"
     return f"try again; if it stays so, {_OPERATOR} must look into the log of coturn"

@@ -115,3 +115,19 @@ async def test_a_server_that_puts_us_off_is_not_asked_before() -> None:
         desk.pass_time(2)
     async with renewing(desk):
         await desk.until_asked(2)
+
+
+async def test_what_was_put_by_is_as_old_as_it_is() -> None:
+    """The list of a second server counts from when it came, not from when that server is used."""
+    desk = Desk()
+    given = desk.servers.moment()
+    desk.pass_time(60)
+    desk.servers.take((STUN, TURN), 100, given)
+    assert desk.told == [(STUN, TURN)]
+    async with renewing(desk):
+        await desk.until_asked(1)
+    desk.servers.take((STUN, TURN), 61, given)
+    assert desk.told[1:] == [(STUN,)]
+    desk.pass_time(0, asleep=10)
+    desk.servers.take((STUN, TURN), 3600, given)
+    assert desk.told[2:] == [(STUN,)]

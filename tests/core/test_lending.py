@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peer.core.lease import CLOCKS_APART, Lease, ask_again
+from peer.core.lending import CLOCKS_APART, Lease, ask_again
 
 HOUR = Lease(given=100.0, unix=1_000_000.0, ttl=3600.0)
 
