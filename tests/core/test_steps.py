@@ -1,5 +1,7 @@
 """The steps on the way to a peer, how long each took, and pings that people ask for."""
 
+import pytest
+
 from peer.core.events import DirectBroken, MemberJoined, PingWanted, ServerEntered, ServerLost
 from peer.core.frames import Ping, Pong
 from peer.core.notices import ConnectStage, PeerPath, PeerPong
@@ -111,3 +113,17 @@ def test_of_many_open_questions_the_oldest_are_forgotten_and_nobody_is_asked_who
     for ping in asked:
         guest.say(Pong(ping.number, 0))
     assert [told.number for told in host.told(PeerPong)] == list(range(1, OPEN_AT_ONCE + 1))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "why"),
+    [
+        ("relay", "auto", "--path relay was chosen here"),
+        ("auto", "relay", "--path relay was chosen on the other side"),
+        ("lan", "turn", "--path lan here and --path turn on the other side have no path in common"),
+    ],
+)
+def test_who_forbids_a_direct_path_is_named(ours: str, theirs: str, why: str) -> None:
+    host = Host(policy=ours)
+    Guest(host, DIALLED, policy=theirs).join()
+    assert [each.why_not_direct for each in host.session.peers()] == [why]
