@@ -18,22 +18,29 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
-from peer.core.events import KEEP, Keep, PresenceSet
-from peer.core.notices import FileChanged, Notice, PresenceChanged, SyncDone
+from peer.core.events import KEEP, Keep, PingWanted, PresenceSet
+from peer.core.notices import FileChanged, Notice, PeerPong, PresenceChanged, SyncDone
 from peer.core.policy import POLICIES
 from peer.core.session import PeerState
+from peer.edge.activity import Activity
 from peer.edge.entry import Entry, enter_again, enter_by_link, enter_new
 from peer.edge.ice_servers import IceServer, IceServerLike
 from peer.edge.listeners import Listeners
 from peer.edge.node import Node
 from peer.edge.preview import check_empty
 from peer.edge.texts import Text
-from peer.errors import UsageError
+from peer.errors import Unreachable, UsageError
 
 __all__ = ["POLICIES", "IceServer", "IceServerLike", "Session", "Text", "join", "share"]
+
+PING_SECONDS: Final = 5.0
+"""How long an answer may take; a path that needs longer is told as silent soon."""
+PINGS_AT_ONCE: Final = 64
+"""Questions that may be open; whoever asks waits for the answer before the next."""
 
 
 class Session:
@@ -53,6 +60,9 @@ class Session:
         self._has_synced = False
         self._started = time.monotonic()
         self._changed_files = 0
+        self._activity = Activity()
+        self._pings: dict[int, asyncio.Future[PeerPong]] = {}
+        self._questions = 0
         self._node = Node(entry.plan, self._tell, self._over)
         self._texts = self._node.texts
         self.link = entry.link
@@ -148,9 +158,39 @@ class Session:
                 self._synced.set()
             case FileChanged():
                 self._changed_files += 1
+            case PeerPong():
+                self._pong(notice)
             case _:
                 pass
+        self._activity.notice(notice, time.monotonic())
         self._listeners.tell(notice)
+
+    async def ping(self, peer: str) -> PeerPong:
+        """Measure the way to *peer*, given by its id, there and back on the sealed link.
+
+        Raises:
+            UsageError: nobody with this id is connected, or too many questions are open.
+            Unreachable: no answer came within `PING_SECONDS`.
+        """
+        if all(each.id != peer for each in self.peers):
+            raise UsageError("nobody with this id is connected")
+        if len(self._pings) >= PINGS_AT_ONCE:
+            raise UsageError(f"{PINGS_AT_ONCE} pings are under way already")
+        self._questions += 1
+        number, answer = self._questions, asyncio.get_running_loop().create_future()
+        self._pings[number] = answer
+        self._node.driver.feed(PingWanted(peer, number))
+        try:
+            return await asyncio.wait_for(answer, PING_SECONDS)
+        except TimeoutError as error:
+            raise Unreachable(f"no answer within {PING_SECONDS:g} s") from error
+        finally:
+            del self._pings[number]
+
+    def _pong(self, notice: PeerPong) -> None:
+        answer = self._pings.get(notice.number)
+        if answer is not None and not answer.done():
+            answer.set_result(notice)
 
     def _over(self) -> None:
         self._synced.set()
@@ -176,7 +216,8 @@ class Session:
             "role": self.role,
             "server": {"url": self._node.server, "state": self._node.server_state},
             "files": self.files,
-            "peers": [asdict(peer) for peer in self.peers],
+            "peers": self._activity.rows(self.peers, time.monotonic()),
+            "events": dict(self._activity.counts),
             "uptime_s": round(time.monotonic() - self._started, 1),
         }
 

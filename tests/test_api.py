@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 
 import peer
-from peer.core.notices import FileChanged, Notice, PeerLeft, ServerState, Trouble, Warned
+from peer.core.notices import ConnectStage, FileChanged, Notice, PeerLeft, ServerState, Trouble, Warned
 from peer.edge import listeners as listeners_module
 from peer.errors import ServerUnreachable, UsageError, WouldOverwrite
 from signaling.server import RoomServer
@@ -464,7 +464,8 @@ async def test_a_fault_of_weft_ends_the_session_and_the_events_say_so(
         await asyncio.sleep(0)
         anna._node.driver.fail(ValueError("a bug"))
         events = anna.events()
-        assert isinstance(await anext(events), ServerState)
+        told = [await anext(events), await anext(events)]
+        assert [type(each) for each in told] == [ConnectStage, ServerState]
         with pytest.raises(ValueError, match="a bug"):
             await asyncio.wait_for(anext(events), SECONDS)
         with pytest.raises(UsageError, match="ended"):
@@ -525,3 +526,20 @@ async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing_open(
         async with peer.share(folder) as anna:  # its store is free again
             assert anna.resumed
     await until(lambda: descriptors() <= before + 2)
+
+
+async def test_a_ping_measures_the_way_to_a_peer_and_names_it(server: str) -> None:
+    async with peer.share(server=server, name="anna") as anna, peer.join(anna.link, name="ben") as ben:
+        await ben.synced()
+        (state,) = ben.peers
+        pong = await ben.ping(state.id)
+        assert (pong.name, pong.peer) == ("anna", state.id)
+        assert pong.path in ("relay", "direct", "lan")
+        assert pong.rtt_ms > 0
+        with pytest.raises(UsageError, match="nobody with this id"):
+            await ben.ping("somebody")
+        assert not ben._pings, "no question is left open"
+        rows = ben.status()["peers"]
+        assert isinstance(rows, list)
+        assert [row["name"] for row in rows] == ["anna"]
+        assert rows[0]["state"] in ("here", "editing")

@@ -63,6 +63,7 @@ IMPORTERS: Final = {
         "peer.edge.attempt",
         "peer.edge.gathering",
         "peer.edge.ice",
+        "peer.edge.probes.stun",
         "peer.edge.shortcuts",
         "peer.edge.turn_client",
     },
@@ -73,12 +74,13 @@ IMPORTERS: Final = {
         "peer.core.invitation",
         "peer.edge.entry",
         "peer.edge.identity",
+        "peer.edge.probes.web",
         "peer.edge.sealed",
         "peer.edge.signaling_client",
         "peer.edge.visit",
         "signaling.proofs",
     },
-    "ifaddr": {"peer.edge.network_watch"},
+    "ifaddr": {"peer.edge.network_watch", "peer.edge.probes.interfaces"},
     "msgspec": {
         "peer.core.certificates",
         "peer.core.frames",
@@ -416,7 +418,7 @@ def test_decisions_are_numbered_short_and_complete() -> None:
 
 
 def test_the_architecture_page_says_where_everything_is() -> None:
-    named = set(re.findall(r"`((?:core|edge|cli|signaling)/\w+|api)`", read("docs/architecture.md")))
+    named = set(re.findall(r"`((?:core|edge|cli|signaling)/[\w/]+|api)`", read("docs/architecture.md")))
     there = {str(module.with_suffix("")).removeprefix("peer/") for module in modules("peer", "signaling")}
     there = {
         name for name in there if name.rpartition("/")[2] not in ("__init__", "__main__", "errors", "ids")

@@ -1,7 +1,9 @@
 """What a person is told when something failed: what, what was tried, what is likely, what to do."""
 
 import os
-from dataclasses import dataclass
+import re
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -78,7 +80,7 @@ _BY_CLASS: Final[dict[str, Problem]] = {
         ExitCode.NO_SERVER,
         "",
         likely="the server is down, its address is mistyped, or this machine is offline",
-        do="check the address; to run a server yourself:  weft serve",
+        do="weft doctor --server URL   or run a server yourself:  weft serve",
     ),
     "Incompatible": Problem(
         "E-VERSION", ExitCode.INCOMPATIBLE, "", do="update Weft here, or ask the other side to: weft version"
@@ -144,11 +146,35 @@ def _crash_file() -> Path:
     return Path(platformdirs.user_data_dir("weft", appauthor=False)) / "crash.log"
 
 
+_SERVER_FAILURES: Final = (
+    (r"[Cc]ertificate", "its certificate ran out or is for another name, or the clock here is wrong"),
+    (
+        r"name is not found",
+        "the address is mistyped, or this computer is offline",
+    ),
+    (r"refused", "its machine answers, but no server runs at that port"),
+    (r"unreachable", "this computer is offline, or that network cannot be reached"),
+    (r"within|timed? ?out", "the server is down, or a firewall on the way drops the connection"),
+    (r"not a Weft server", "the address is mistyped, or a proxy in front of it leads elsewhere"),
+)
+"""What a server that was not reached says, and the likely reason."""
+
+
+def _of_server(problem: Problem) -> Problem:
+    """Name the step that failed, and its likely reason."""
+    likely = next(
+        (why for words, why in _SERVER_FAILURES if re.search(words, problem.message)), problem.likely
+    )
+    tried = "the first step, reaching the server; nobody else was asked yet"
+    return replace(problem, tried=tried, likely=likely)
+
+
 def _filled(known: Problem, error: BaseException) -> Problem:
     # `differing` lists what a join would overwrite, `missing` what a folder has lost.
     listed = getattr(error, "differing", None) or getattr(error, "missing", None) or ()
     names = tuple(str(name) for name in listed)
-    return Problem(known.code, known.exit, str(error), known.tried, known.likely, known.do, names)
+    problem = Problem(known.code, known.exit, str(error), known.tried, known.likely, known.do, names)
+    return _of_server(problem) if known.code == "E-SERVER" else problem
 
 
 def _explain_usage(error: click.ClickException) -> Problem:
@@ -157,8 +183,9 @@ def _explain_usage(error: click.ClickException) -> Problem:
     return Problem("E-USAGE", ExitCode.USAGE, error.format_message(), do=f"{command} --help")
 
 
-def lines(problem: Problem, width: int = DEFAULT_WIDTH) -> list[str]:
+def lines(problem: Problem, width: int | None = None) -> list[str]:
     """The problem as a person reads it; the first line begins with `error:` and ends with its code."""
+    width = width or min(DEFAULT_WIDTH, shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns)
     head = f"error: {plain(' '.join(problem.message.split()), MESSAGE_LIMIT)}"
     code = f"[{problem.code}]"
     gap = max(2, width - len(head) - len(code)) if len(head) < width else 2

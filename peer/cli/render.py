@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Final
 
 from peer.cli import errors
@@ -11,13 +11,15 @@ from peer.cli.errors import Problem
 from peer.cli.folding import Folding
 from peer.cli.outlet import Outlet
 from peer.cli.view import SessionLike
-from peer.cli.wording import count, duration, host, join_command, path_words, place, plain, size
+from peer.cli.wording import count, duration, host, join_command, moment, path_words, place, plain, size
 from peer.core.notices import (
+    ConnectStage,
     FileChanged,
     Notice,
     PeerJoined,
     PeerLeft,
     PeerPath,
+    PeerPong,
     PeerSilent,
     PresenceChanged,
     Returned,
@@ -33,7 +35,12 @@ __all__ = ["Quiet", "Setting", "Terminal", "paint", "stream_is_terminal", "wants
 PROGRESS_SECONDS: Final = 5.0
 """At most one line of progress per peer in this time; a short sync shows none."""
 
-_COLORS: Final = {"strong": "1;33", "good": "32", "warn": "33", "bad": "1;31", "dim": "2"}
+ALONE_SECONDS: Final = 5.0
+"""After so long without anybody a person begins to wonder."""
+
+_STEPS: Final = {"found": "found", "sealed": "sealed"}
+
+_COLORS: Final = {"strong": "1;33", "good": "32", "warn": "33", "bad": "1;31", "dim": "2", "head": "1"}
 
 
 def wants_color(choice: str, is_terminal: bool, environ: Mapping[str, str]) -> bool:
@@ -97,6 +104,8 @@ class Terminal:
         self._progress: dict[str, float] = {}
         self._where: dict[str, str | None] = {}
         self._server_lost = False
+        self._steps: dict[str, float] = {}
+        self._alone_at: float | None = None
         self._began = steady()
 
     # --- the life of the session --------------------------------------------------------------------
@@ -121,6 +130,7 @@ class Terminal:
             self._line(f"  {self._good('✓')} {subject} is live{again}, {what}, as {plain(session.role)}.")
             self._line("    Open any file in any editor; saving sends, others' edits arrive in place.")
             self._line(f"    {self._dim('Ctrl-C leaves (files stay).   weft status   weft stop')}")
+            self._alone_at = self._began + ALONE_SECONDS
 
     def _invite(self, session: SessionLike) -> None:
         if not session.link:
@@ -160,6 +170,10 @@ class Terminal:
     def failed(self, problem: Problem) -> None:
         """The failure, in the form that all failures have."""
         self._flush_files(all_of_it=True)
+        if self._setting.server:
+            problem = replace(
+                problem, do=problem.do.replace("--server URL", f"--server {self._setting.server}")
+            )
         for number, line in enumerate(errors.lines(problem)):
             self._line(paint(line, "bad", self._setting.color) if number == 0 else line)
 
@@ -169,11 +183,23 @@ class Terminal:
 
     def patience(self) -> float | None:
         """Seconds until folded file events are due."""
-        return self._folding.patience(self._steady())
+        due = self._folding.patience(self._steady())
+        if self._alone_at is None:
+            return due
+        alone = max(0.0, self._alone_at - self._steady())
+        return alone if due is None else min(alone, due)
 
     def flush(self) -> None:
-        """Show folded file events that are due."""
+        """Show folded file events that are due, and that nobody is here if that lasts."""
         self._flush_files(all_of_it=False)
+        if self._alone_at is not None and self._steady() >= self._alone_at:
+            self._alone_at = None
+            self._say_alone()
+
+    def _say_alone(self) -> None:
+        self._event("nobody of this session is here yet; what you edit is kept and merged then")
+        advice = "the others go on with:  weft share   or   weft join   in their folder"
+        self._line(f"            {self._dim(advice)}")
 
     def unread(self) -> bool:
         """People may close a terminal; the session goes on until it is told otherwise."""
@@ -191,7 +217,7 @@ class Terminal:
             case FileChanged():
                 self._folding.add(notice)
                 self.flush()
-            case PeerJoined() | PeerPath() | PeerSilent() | PeerLeft():
+            case ConnectStage() | PeerJoined() | PeerPath() | PeerPong() | PeerSilent() | PeerLeft():
                 self._peer(notice)
             case SyncProgress() | SyncDone():
                 self._sync(notice)
@@ -204,14 +230,19 @@ class Terminal:
             case Warned() | Trouble():
                 self._trouble(notice)
 
-    def _peer(self, notice: PeerJoined | PeerPath | PeerSilent | PeerLeft) -> None:
+    def _peer(self, notice: ConnectStage | PeerJoined | PeerPath | PeerPong | PeerSilent | PeerLeft) -> None:
         name = plain(notice.name)
         match notice:
+            case ConnectStage():
+                self._stage(name, notice)
             case PeerJoined():
+                self._alone_at = None
                 role = "" if notice.role == "editor" else f" as {plain(notice.role)}"
-                self._event(self._good(f"{name} joined{role}"))
+                self._event(f"{self._good(f'{name} joined{role}')}{self._dim(self._steps_taken())}")
             case PeerPath():
                 self._path(name, notice)
+            case PeerPong():
+                pass  # whoever asked is told
             case PeerSilent():
                 self._silent.add(notice.peer)
                 self._event(f"{name} was last heard {duration(notice.seconds)} ago; waiting")
@@ -220,14 +251,38 @@ class Terminal:
                 why = {"bye": "left", "silent": "is gone: nothing was heard for too long"}
                 self._event(f"{name} {why.get(notice.reason, 'was cut off: ' + plain(notice.reason))}")
 
+    def _stage(self, name: str, notice: ConnectStage) -> None:
+        """Steps that went well wait for their peer's line; one that failed has its own."""
+        if notice.stage == "server":
+            if not self._server_lost:  # else `is back` says it
+                self._event(self._dim(f"{self._server} reached in {moment(notice.took_ms)}"))
+        elif notice.ok:
+            self._steps[notice.stage] = notice.took_ms
+        else:
+            self._event(f"{name}: no direct path yet ({plain(notice.detail)}); Weft goes on looking")
+            self._line(f"            {self._dim(f'weft doctor --peer {name}')}")
+
+    def _steps_taken(self) -> str:
+        """How long each step on the way to a peer took; a sharer's wait for people is no step."""
+        steps, self._steps = self._steps, {}
+        if self._setting.command == "share":
+            steps.pop("found", None)
+        return "".join(
+            f"{'   ' if not number else ' · '}{_STEPS[step]} {moment(ms)}"
+            for number, (step, ms) in enumerate(steps.items())
+            if step in _STEPS
+        )
+
     def _path(self, name: str, notice: PeerPath) -> None:
         before = self._paths.get(notice.peer)
         back = "back, " if notice.peer in self._silent else ""
         now = "now " if before and before != notice.path else ""
         self._paths[notice.peer] = notice.path
         self._silent.discard(notice.peer)
-        delay = f", {notice.rtt_ms:.0f} ms" if notice.rtt_ms is not None else ""
-        self._event(f"{name}: {back}{now}{path_words(notice.path, self._server)}{delay}")
+        delay = f", {moment(notice.rtt_ms)}" if notice.rtt_ms is not None else ""
+        took = f"   {moment(notice.took_ms)} after meeting" if now and not back else ""
+        words = path_words(notice.path, self._server)
+        self._event(f"{name}: {back}{now}{words}{delay}{self._dim(took)}")
 
     def _forget(self, peer: str) -> None:
         self._silent.discard(peer)

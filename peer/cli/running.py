@@ -7,8 +7,9 @@ ends the program at once.
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -82,16 +83,20 @@ async def _session(view: View, opening: Opening) -> ExitCode:
 async def _listen(control: AsyncExitStack, session: SessionLike, view: View, leaving: "_Leaving") -> None:
     """Answer `weft status` and `weft stop`; a session that cannot is still worth having."""
 
-    async def status() -> dict[str, object]:
+    async def status(_: Mapping[str, object]) -> dict[str, object]:
         return {**session.status(), "pid": os.getpid()}
 
-    async def stop() -> dict[str, object]:
+    async def stop(_: Mapping[str, object]) -> dict[str, object]:
         leaving.now(ExitCode.OK)
         return {"stopping": True}
 
+    async def ping(request: Mapping[str, object]) -> dict[str, object]:
+        pong = await session.ping(str(request.get("peer", "")))
+        return asdict(pong)
+
     path = socket_path(session.folder if session.folder else session.session_id)
     try:
-        await control.enter_async_context(ControlSocket(path, {"status": status, "stop": stop}))
+        await control.enter_async_context(ControlSocket(path, {"status": status, "stop": stop, "ping": ping}))
         leaving.socket = path
     except WeftError as error:
         view.warning("W-NO-CONTROL", f"`weft status` and `weft stop` will not work: {error}")

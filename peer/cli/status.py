@@ -1,6 +1,9 @@
 """`weft status` and `weft stop`: ask the sessions that run on this machine."""
 
 import json
+import os
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -10,30 +13,96 @@ import click
 from peer.cli.errors import Failure, Problem
 from peer.cli.exit_codes import ExitCode
 from peer.cli.options import Output, output_options
-from peer.cli.wording import count, duration, host, path_words, place, plain, size
+from peer.cli.sessions import sessions, shared_folder
+from peer.cli.wording import place
 
-__all__ = ["lines", "status", "stop"]
+__all__ = ["status", "stop"]
 
 SCHEMA: Final = 1
 
 STOP_SECONDS: Final = 15.0
 """How long `stop` waits for the process to end; its goodbye takes at most 8."""
 
+WATCH_SECONDS: Final = 1.0
+"""Between two looks of `--watch`: what is shown changes no faster than people read."""
+
+UNLIMITED: Final = 1000
+"""Columns where nobody has a terminal."""
+
+_HOME_AND_CLEAR: Final = "\x1b[H\x1b[J"
+
 
 @click.command()
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.option("--short", "in_short", is_flag=True, help="One line for a prompt; nothing without a session.")
+@click.option("--watch", is_flag=True, help="Go on showing it, once a second, until Ctrl-C.")
+@click.option(
+    "--exit-code", "speaking", is_flag=True, help="End with 10 if anybody is relayed, silent or away."
+)
 @output_options
-def status(folder: Path | None, output: Output) -> int:
-    """Show who is here and how they are connected: in DIR, or in all sessions of this machine."""
-    sessions = [found for _, found in _sessions(folder)]
+def status(folder: Path | None, in_short: bool, watch: bool, speaking: bool, output: Output) -> int:
+    """Show who is here and how they are connected: in DIR, or in all sessions of this machine.
+
+    \b
+    Examples:
+      weft status --watch
+      PS1='$(weft status --short 2>/dev/null) \\$ '
+    """
+    found = _look(folder)
+    _show(found, folder, in_short, output, clear=watch)
+    before = _comparable(found)
+    while watch:
+        time.sleep(WATCH_SECONDS)
+        found = _look(folder)
+        if sys.stdout.isatty() or _comparable(found) != before:
+            _show(found, folder, in_short, output, clear=True)
+            before = _comparable(found)
+    if not found:
+        return ExitCode.NO_SESSION
+    from peer.cli.people_table import worst
+
+    return ExitCode.DEGRADED if speaking and worst(found) else ExitCode.OK
+
+
+def _look(folder: Path | None) -> list[dict[str, object]]:
+    return [found for _, found in sessions(folder)]
+
+
+def _comparable(found: list[dict[str, object]]) -> str:
+    """What has to differ for another block to be printed where nobody sees one replace the other."""
+    return json.dumps([{**each, "uptime_s": None} for each in found], sort_keys=True)
+
+
+def _show(
+    found: list[dict[str, object]], folder: Path | None, in_short: bool, output: Output, *, clear: bool
+) -> None:
     if output.json:
-        click.echo(json.dumps({"schema": SCHEMA, "t": round(time.time(), 3), "sessions": sessions}))
+        click.echo(json.dumps({"schema": SCHEMA, "t": round(time.time(), 3), "sessions": found}))
+        return
+    from peer.cli.people_table import short
+
+    if clear and sys.stdout.isatty() and not in_short:
+        click.echo(_HOME_AND_CLEAR, nl=False, color=True)
+    if in_short:
+        if found:
+            click.echo(short(found))
     elif not output.quiet:
-        for found in sessions:
-            click.echo("\n".join(lines(found)))
-        if not sessions:
+        _show_tables(found, output)
+        if not found:
             click.echo("no session is running" + (f" in {place(folder)}" if folder else ""), err=True)
-    return ExitCode.OK if sessions else ExitCode.NO_SESSION
+
+
+def _show_tables(found: list[dict[str, object]], output: Output) -> None:
+    from peer.cli.people_table import lines
+    from peer.cli.render import wants_color
+
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size((80, 24)).columns if terminal else UNLIMITED
+    color = wants_color(output.color, terminal, os.environ)
+    for number, each in enumerate(found):
+        if number:
+            click.echo()
+        click.echo("\n".join(lines(each, width=width, color=color)), color=True)
 
 
 @click.command()
@@ -43,7 +112,7 @@ def stop(folder: Path | None, output: Output) -> int:
     """End the session that runs in DIR (the current folder if left out); files stay as they are."""
     from peer.edge.control import ask
 
-    found = _sessions(folder or _shared_folder(Path()))
+    found = sessions(folder or shared_folder(Path()))
     if len(found) != 1:
         raise Failure(_which_one([session for _, session in found]))
     socket, session = found[0]
@@ -59,32 +128,12 @@ def stop(folder: Path | None, output: Output) -> int:
     return ExitCode.OK
 
 
-def _which_one(sessions: list[dict[str, object]]) -> Problem:
-    if not sessions:
+def _which_one(found: list[dict[str, object]]) -> Problem:
+    if not found:
         return Problem("E-NO-SESSION", ExitCode.NO_SESSION, "no session is running here", do="weft status")
-    folders = tuple(str(session.get("folder")) for session in sessions)
+    folders = tuple(str(session.get("folder")) for session in found)
     message = "several sessions are running: say which folder's to stop"
     return Problem("E-WHICH", ExitCode.USAGE, message, do=f"weft stop {folders[0]}", names=folders)
-
-
-def _shared_folder(path: Path) -> Path | None:
-    path = path.resolve()
-    return next((each for each in (path, *path.parents) if (each / ".weft/session.json").is_file()), None)
-
-
-def _sessions(folder: Path | None) -> list[tuple[Path, dict[str, object]]]:
-    """The running sessions of *folder*, or all of them; sockets that nobody serves are passed over."""
-    from peer.edge.control import ask, running, socket_path
-    from peer.errors import Unreachable
-
-    sockets = [socket_path(_shared_folder(folder) or folder)] if folder else running()
-    found = []
-    for socket in sockets:
-        try:
-            found.append((socket, ask(socket, "status")))
-        except Unreachable:
-            continue
-    return found
 
 
 def _wait_until_gone(socket: Path) -> bool:
@@ -100,58 +149,3 @@ def _wait_until_gone(socket: Path) -> bool:
             return True
         time.sleep(0.05)
     return False
-
-
-# --- the table --------------------------------------------------------------------------------------
-
-_COLUMNS: Final = ("NAME", "STATE", "PATH", "RTT", "SENT/GOT", "WHERE")
-
-
-def lines(session: dict[str, object]) -> list[str]:
-    """One session as people read it; fields that are missing are shown as `-`."""
-    server = _server(session)
-    peers = session.get("peers")
-    rows = [_row(peer, server) for peer in peers if isinstance(peer, dict)] if isinstance(peers, list) else []
-    folder = session.get("folder")
-    name = place(Path(str(folder))) if folder else "(no folder)"
-    uptime = duration(_number(session.get("uptime_s")))
-    head = f"{name}  as {plain(str(session.get('role', '-')))} · {count(len(rows), 'other')} · "
-    shown = [f"{head}{count(int(_number(session.get('files'))), 'file')} · since {uptime} · server {server}"]
-    if not rows:
-        return [*shown, "  nobody else is here"]
-    table = [_COLUMNS, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]
-    for row in table:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        shown.append(("  " + "  ".join(cells)).rstrip())
-    return shown
-
-
-def _server(session: dict[str, object]) -> str:
-    server = session.get("server")
-    if not isinstance(server, dict):
-        return plain(str(server)) if server else "-"
-    address, state = server.get("url"), server.get("state")
-    named = host(address) if isinstance(address, str) and address else "-"
-    return named if state in (None, "connected") else f"{named} ({plain(str(state))})"
-
-
-def _row(peer: dict[str, object], server: str) -> tuple[str, ...]:
-    path = peer.get("path")
-    words = path_words(path, server) if isinstance(path, str) else "-"
-    address = peer.get("address")
-    rtt = peer.get("rtt_ms")
-    waiting = int(_number(peer.get("waiting")))
-    where = plain(str(peer.get("file") or "-")) + (f"  ({waiting:,} wait)" if waiting else "")
-    return (
-        plain(str(peer.get("name", "-")), 24),
-        plain(str(peer.get("state", "-")), 16),
-        f"{words} {plain(str(address), 48)}" if address else words,
-        f"{rtt:.0f} ms" if isinstance(rtt, int | float) else "-",
-        f"{size(int(_number(peer.get('sent_bytes'))))} / {size(int(_number(peer.get('received_bytes'))))}",
-        where,
-    )
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0

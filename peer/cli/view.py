@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from peer.cli.errors import Problem
-from peer.core.notices import Notice
+from peer.core.notices import Notice, PeerPong
 
 __all__ = ["SessionLike", "View"]
 
@@ -58,6 +58,10 @@ class SessionLike(Protocol):
 
     def summary(self) -> dict[str, object]:
         """What was, ready for JSON."""
+        ...
+
+    async def ping(self, peer: str) -> PeerPong:
+        """How far *peer*, named by its id, is."""
         ...
 
     async def leave(self) -> None:

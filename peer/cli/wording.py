@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["count", "duration", "host", "join_command", "path_words", "place", "plain", "size"]
+__all__ = ["count", "duration", "host", "join_command", "moment", "path_words", "place", "plain", "size"]
 
 NAME_LIMIT: Final = 120
 """Characters shown of a name or path that came from somebody else."""
@@ -45,6 +45,13 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = int(seconds // 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(ms: float) -> str:
+    """How long a step took, given in milliseconds."""
+    if ms < 1:
+        return "under 1 ms"
+    return f"{ms:.0f} ms" if ms < 1000 else duration(ms / 1000)
 
 
 def host(server: str) -> str:

@@ -15,6 +15,7 @@ from peer.core.events import (
     MemberAway,
     MemberJoined,
     MemberLeft,
+    PingWanted,
     RelayPieceArrived,
     SealBroken,
     Sealed,
@@ -25,9 +26,10 @@ from peer.core.frames import Bye, Frame, encode
 from peer.core.greeting import REFUSED_FOR, Greeting, Setup
 from peer.core.ids import Attempt, PeerId, device_of
 from peer.core.link import PING_EVERY, SILENT_AFTER, Carrier, Link, Listener, Member
-from peer.core.notices import PeerJoined, PeerLeft, PeerSilent, ServerState, Warned
+from peer.core.notices import PeerJoined, PeerLeft, PeerPong, PeerSilent, ServerState, Warned
 from peer.core.outage import Outage
 from peer.core.pathways import PathFrame, Pathways
+from peer.core.steps import Steps
 from peer.errors import Refused, RemoteError
 
 __all__ = ["LINKS_LIMIT", "Connections"]
@@ -46,6 +48,7 @@ class Connections:
         emit: Callable[[Action], None],
         summary: Callable[[], bytes],
         user: Listener,
+        began: float,
     ) -> None:
         self._setup = setup
         self._emit = emit
@@ -57,6 +60,7 @@ class Connections:
         self._paths = Pathways(
             setup, emit=emit, summary=summary, lose=self._lose, moved=self._moved, doubt=self._doubt
         )
+        self._steps = Steps(emit, began)
         self._left = False
 
     # --- asking ---------------------------------------------------------------------------------------
@@ -86,6 +90,8 @@ class Connections:
                 self._member(event, now)
             case Sealed() | SealBroken() | RelayPieceArrived():
                 self._relay(event, now)
+            case PingWanted():
+                self._ask(event, now)
             case _:
                 self._paths.handle(event, now)
 
@@ -99,9 +105,11 @@ class Connections:
     def _server(self, event: ServerEntered | ServerLost, now: float) -> None:
         self._lose_relays(now)
         if isinstance(event, ServerEntered):
+            self._steps.entered(event.members, now)
             self._greeting.entered(event.address, event.members, now)
             self._emit(Tell(ServerState("connected", event.motd, event.server)))
         else:
+            self._steps.lost(now)
             self._greeting.server_lost()
             self._emit(Tell(ServerState("lost", event.reason)))
 
@@ -115,6 +123,7 @@ class Connections:
                 link.doubt(now)
                 link.direct.ping(now, self._summary())
         if isinstance(event, MemberJoined):
+            self._steps.found(event.address, now)
             self._greeting.joined(event.address, now)
 
     def _lose_relays(self, now: float) -> None:
@@ -166,6 +175,7 @@ class Connections:
             link.relay = carrier
             self._links[member.id] = link
             self._paths.meet(link, now)
+            self._steps.sealed(member, carrier.key, now)
             self._emit(Tell(PeerJoined(member.short, member.name, member.role)))
             self._user.link_opened(link, now)
         else:
@@ -174,6 +184,7 @@ class Connections:
             link.relay = carrier
             link.doubted_until = None
             if link.direct is None:
+                link.next_ping = now
                 self._user.link_moved(link, now)
             self._paths.relay_is_back(link, now)
             self._back(link, now)
@@ -201,12 +212,31 @@ class Connections:
 
     def _receive(self, link: Link, carrier: Carrier, piece: bytes, now: float) -> None:
         try:
+            unmeasured = carrier.rtt is None
             arrived = carrier.receive(piece, now)
             self._alive(link, now)
+            if unmeasured and carrier.rtt is not None:
+                self._paths.tell(link, now)
+            if carrier.questions.answers:
+                self._tell_answers(link, carrier)
             if arrived is not None:
                 self._frame(link, carrier, arrived[1], now)
         except RemoteError as error:
             self.cut_off(link, error, now)
+
+    def _ask(self, event: PingWanted, now: float) -> None:
+        """Ask a peer for a sign of life, over what carries its contents."""
+        link = next((link for link in self._links.values() if link.member.short == event.peer), None)
+        carrier = None if link is None else link.content or link.relay
+        if carrier is not None:
+            carrier.ping(now, self._summary(), event.number)
+
+    def _tell_answers(self, link: Link, carrier: Carrier) -> None:
+        member = link.member
+        for number, took in carrier.questions.answers:
+            ms = round(took * 1000, 2)
+            self._emit(Tell(PeerPong(member.short, member.name, carrier.path, carrier.address, ms, number)))
+        carrier.questions.answers.clear()
 
     def _doubt(self, now: float) -> None:
         self._outage.doubt(now)
@@ -241,6 +271,7 @@ class Connections:
         if had is not link.content:
             if link.content is None and link.relay is not None:
                 link.pathless_since = now
+            link.next_ping = now
             self._user.link_moved(link, now)
             self._paths.tell(link, now)
         if link.direct is None and link.relay is None:

@@ -52,6 +52,7 @@ __all__ = [
     "MemberLeft",
     "NetworkChanged",
     "OfferMade",
+    "PingWanted",
     "PresenceSet",
     "RelayPieceArrived",
     "ReplaceRefused",
@@ -285,6 +286,14 @@ def _is_cursor(cursor: tuple[object, ...]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class PingWanted:
+    """Somebody wants to know how far it is to the peer with this short id; *number* names the question."""
+
+    peer: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeaveRequested:
     """The person wants to go: say goodbye, then stop."""
 
@@ -303,6 +312,7 @@ ConnectionEvent = (
     | Sealed
     | SealBroken
     | RelayPieceArrived
+    | PingWanted
     | OfferMade
     | AnswerMade
     | CandidatesFound

@@ -16,6 +16,7 @@ from peer.core.detour import DETOUR_AFTER, Detour
 from peer.core.frames import Ack, Frame, Ping, Pong, decode, encode
 from peer.core.ids import Attempt, PeerId
 from peer.core.policy import allows_relay
+from peer.core.questions import Questions
 
 __all__ = [
     "ACK_WITHIN",
@@ -32,7 +33,6 @@ __all__ = [
     "Link",
     "Listener",
     "Member",
-    "agreed_path",
 ]
 
 PING_EVERY: Final = 2.0
@@ -57,13 +57,6 @@ DETOUR_AHEAD: Final = 64 * 1024
 """Bytes of edits on a detour that wait for the relay: half of its window."""
 OVERLAP: Final = 2.0
 """Seconds for which a path that was replaced still listens: the other side moves a round trip later."""
-
-
-def agreed_path(ours: str, theirs: str) -> str:
-    """The word for a path that two sides see so: `turn` if one says it, `lan` only if both do."""
-    if "turn" in (ours, theirs):
-        return "turn"
-    return "lan" if ours == theirs == "lan" else "direct"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +92,7 @@ class Carrier:
         self.out = Outgoing(window)
         self.incoming = Incoming(window)
         self.rtt: float | None = None
+        self.questions = Questions()
         self._pings: dict[int, float] = {}
         self._number = 0
 
@@ -116,10 +110,11 @@ class Carrier:
         """The actions that send what may be sent now; for *bulk* see `Outgoing.pieces`."""
         return map(self.order, self.out.pieces(bulk=bulk))
 
-    def ping(self, now: float, summary: bytes) -> None:
-        """Queue a heartbeat."""
+    def ping(self, now: float, summary: bytes, question: int | None = None) -> None:
+        """Queue a heartbeat; if it is to a *question*, `questions` gets the answer."""
         self._number += 1
         self._pings[self._number] = now
+        self.questions.asked(self._number, question)
         while len(self._pings) > PINGS_REMEMBERED:
             del self._pings[next(iter(self._pings))]
         self.out.push(Lane.CONTROL, encode(Ping(self._number, self._report(), summary)))
@@ -129,6 +124,7 @@ class Carrier:
         self.out.acknowledge(frame.received)
         if (sent := self._pings.pop(frame.number, None)) is not None:
             sample = now - sent
+            self.questions.answered(frame.number, sample)
             self.rtt = sample if self.rtt is None else self.rtt * 0.875 + sample * 0.125
 
     def receive(self, piece: bytes, now: float) -> tuple[Lane, Frame] | None:
@@ -193,7 +189,7 @@ class Link:
         self.retired_until = 0.0
         self.detour = Detour()
         self.told_path: str | None = None
-        self.told_silent = False
+        self.told_silent = self.told_why_not = False
         self.doubted_until: float | None = None
         self.away_until: float | None = None
         self.next_ping = now

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 __all__ = [
+    "ConnectStage",
     "FileChanged",
     "Notice",
     "PeerJoined",
     "PeerLeft",
     "PeerPath",
+    "PeerPong",
     "PeerSilent",
     "PresenceChanged",
     "Returned",
@@ -46,6 +48,38 @@ class PeerPath:
     rtt_ms: float | None
     took_ms: float
     """Since the peer was first heard of."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectStage:
+    """One step on the way to others is done, or has failed.
+
+    *stage* is `server` (we are in the room), `found` (a peer is in it too), `sealed` (TLS with it stands and
+    it has shown that it is a member), `direct` (only told when it failed; a success is a `peer.path`).
+    """
+
+    type: ClassVar[str] = "connect.stage"
+    stage: str
+    peer: str
+    """Empty for the server."""
+    name: str
+    ok: bool
+    took_ms: float
+    """For this step alone."""
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerPong:
+    """The answer to a question how far a peer is; *number* is that of the question."""
+
+    type: ClassVar[str] = "peer.pong"
+    peer: str
+    name: str
+    path: str
+    address: str
+    rtt_ms: float
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +201,9 @@ class Trouble:
 
 
 Notice = (
-    PeerJoined
+    ConnectStage
+    | PeerJoined
+    | PeerPong
     | PeerPath
     | PeerSilent
     | PeerLeft

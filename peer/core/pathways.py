@@ -26,9 +26,9 @@ from peer.core.frames import Answer, Candidates, NoDirect, Offer, PathSeen, Redi
 from peer.core.greeting import Setup
 from peer.core.ids import Attempt
 from peer.core.ladder import Ladder
-from peer.core.link import DOUBT, SILENT_AFTER, Carrier, Link, agreed_path
-from peer.core.notices import PeerPath, Trouble
-from peer.core.policy import ways
+from peer.core.link import DOUBT, SILENT_AFTER, Carrier, Link
+from peer.core.notices import ConnectStage, PeerPath, Trouble
+from peer.core.policy import agreed_path, ways, why_none
 
 __all__ = [
     "CHECK_SECONDS",
@@ -53,7 +53,8 @@ RENEW_AFTER: Final = 1.5
 PROBE_EVERY: Final = 1.0
 """Seconds between two questions whether the relay is any better than a doubtful direct path."""
 WORD_PATIENCE: Final = 0.5
-"""Seconds for the other side to say what it takes a path to be, before people are told our word alone."""
+"""Seconds for the other side to say what it takes a path to be, and to answer a first ping, before people
+are told what is known without."""
 
 PathEvent = (
     OfferMade
@@ -103,6 +104,7 @@ class Pathways:
         )
         if not plan.ways:
             link.decide()
+            link.why_not = why_none(*link.policies)
         self._dialing[link] = Dialing(
             plan,
             self._ladder,
@@ -173,6 +175,7 @@ class Pathways:
     def _open(self, link: Link, event: DirectOpened, now: float) -> None:
         carrier = Carrier(event.attempt, now, event.path, event.address)
         link.open_direct(carrier, now)
+        link.told_why_not = False
         link.decide()
         link.checked_until = None
         if link.relay is not None:
@@ -189,9 +192,18 @@ class Pathways:
             link.detach(link.retired)
             return
         link.decide()
-        link.why_not = reason
+        self._failed(link, reason, now)
         self._dialing[link].broken(attempt, reason, now)
         self._follow(link, now)
+
+    def _failed(self, link: Link, reason: str, now: float) -> None:
+        """An attempt came to nothing; people are told of the first one, until one succeeds."""
+        link.why_not = reason
+        if link.direct is None and not link.told_why_not:
+            link.told_why_not = True
+            took = round((now - link.since) * 1000, 1)
+            member = link.member
+            self._emit(Tell(ConnectStage("direct", member.short, member.name, False, took, reason)))
 
     def _follow(self, link: Link, now: float) -> None:
         """A direct carrier goes with the attempt that made it."""
@@ -225,7 +237,7 @@ class Pathways:
                 dialing.told(frame)
             case NoDirect():
                 link.decide()
-                link.why_not = frame.reason
+                self._failed(link, frame.reason, now)
                 dialing.declined(frame, now)
                 self._follow(link, now)
             case PathSeen():
@@ -250,7 +262,7 @@ class Pathways:
         for link, dialing in list(self._dialing.items()):
             if dialing.tick(now):
                 link.decide()
-                link.why_not = "it took too long"
+                self._failed(link, "it took too long", now)
 
     def watch(self, link: Link, now: float) -> None:
         """Look after the paths of one link: retired, silent, doubted, missing."""
@@ -310,11 +322,11 @@ class Pathways:
 
     def _moments(self, link: Link) -> list[float | None]:
         moments = [link.pathless_since + NO_PATH_AFTER if link.pathless_since is not None else None]
-        direct = link.direct
+        direct, content = link.direct, link.content
+        if content is not None and link.told_path != content.path:
+            moments.append(content.opened + WORD_PATIENCE)
         if direct is None:
             return moments
-        if not direct.agreed and link.told_path != direct.path:
-            moments.append(direct.opened + WORD_PATIENCE)
         if link.detour.has_any() and link.renewed_at < direct.heard:
             moments.append(max(direct.heard + RENEW_AFTER, link.detour.late_at(link.patience)))
         relay, doubtful = link.relay, self._doubtful_since(link, direct)
@@ -334,14 +346,19 @@ class Pathways:
         if carrier is None:
             return
         link.pathless_since = None
-        unsure = carrier is link.direct and not carrier.agreed and now < carrier.opened + WORD_PATIENCE
-        if unsure or (link.told_path == carrier.path and not again):
+        if (link.told_path == carrier.path and not again) or self._is_unsure(link, carrier, now):
             return
         link.told_path = carrier.path
         rtt = None if carrier.rtt is None else round(carrier.rtt * 1000, 2)
         took = (now - link.since) * 1000
         member = link.member
         self._emit(Tell(PeerPath(member.short, member.name, carrier.path, rtt, round(took, 1))))
+
+    @staticmethod
+    def _is_unsure(link: Link, carrier: Carrier, now: float) -> bool:
+        """Whether what people want to know of *carrier* is still on its way: the word, the round trip."""
+        known = carrier.rtt is not None and (carrier is not link.direct or carrier.agreed)
+        return not known and now < carrier.opened + WORD_PATIENCE
 
     def _tell_pathless(self, link: Link, now: float) -> None:
         """Tell people, once, that no path that both allow was found, and what to do about it."""

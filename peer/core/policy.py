@@ -12,7 +12,7 @@ Two peers use what both allow.  What introduces them to each other goes through 
 
 from typing import Final
 
-__all__ = ["POLICIES", "allows_relay", "ways"]
+__all__ = ["POLICIES", "agreed_path", "allows_relay", "ways", "why_none"]
 
 POLICIES: Final = ("auto", "lan", "direct", "turn", "relay")
 
@@ -28,3 +28,19 @@ def ways(*policies: str) -> frozenset[str]:
 def allows_relay(*policies: str) -> bool:
     """Whether all *policies* let contents go through the server; a word that we do not know does."""
     return not {"lan", "direct", "turn"}.intersection(policies)
+
+
+def agreed_path(ours: str, theirs: str) -> str:
+    """The word for a path that two sides see so: `turn` if one says it, `lan` only if both do."""
+    if "turn" in (ours, theirs):
+        return "turn"
+    return "lan" if ours == theirs == "lan" else "direct"
+
+
+def why_none(ours: str, theirs: str) -> str:
+    """Why two policies that have no direct path in common have none, for people."""
+    if not ways(ours):
+        return f"--path {ours} was chosen here"
+    if not ways(theirs):
+        return f"--path {theirs} was chosen on the other side"
+    return f"--path {ours} here and --path {theirs} on the other side have no path in common"

@@ -102,6 +102,10 @@ class PeerState:
     received_bytes: int
     file: str | None
     waiting: int
+    typing: bool
+    idle: bool
+    why_not_direct: str
+    """How the last attempt at a direct path ended; empty while one stands or none is wanted."""
 
 
 class Session:
@@ -131,7 +135,7 @@ class Session:
         )
         self._returns = Returns(self._actions.append, self._sync.in_step)
         self._connections = Connections(
-            setup, emit=self._actions.append, summary=self._sync.summary, user=self
+            setup, emit=self._actions.append, summary=self._sync.summary, user=self, began=now
         )
         self._now = now
 
@@ -369,6 +373,9 @@ class Session:
             received_bytes=received,
             file=None if presence is None else presence.path,
             waiting=self._sync.waiting(link),
+            typing=presence is not None and presence.typing,
+            idle=presence is not None and presence.idle,
+            why_not_direct=link.why_not if link.path in ("relay", "turn", None) else "",
         )
 
     def presence(self) -> list[PresenceChanged]:

@@ -24,8 +24,8 @@ from peer.errors import StorageError, Unreachable, UsageError, WeftError
 
 __all__ = ["ControlSocket", "Handler", "ask", "running", "runtime_dir", "socket_path"]
 
-Handler = Callable[[], Awaitable[Mapping[str, object]]]
-"""Answers one kind of request with a JSON-ready object."""
+Handler = Callable[[Mapping[str, object]], Awaitable[Mapping[str, object]]]
+"""Answers one kind of request, given all its fields, with a JSON-ready object."""
 
 SCHEMA: Final = 1
 
@@ -166,7 +166,7 @@ class ControlSocket:
         if handler is None:
             return {"ok": False, "error": f"a request asks for one of: {', '.join(sorted(self._handlers))}"}
         try:
-            return {"ok": True, "result": await handler()}
+            return {"ok": True, "result": await handler(request)}
         except WeftError as error:
             return {"ok": False, "error": str(error)}
 
@@ -202,14 +202,16 @@ def _clear_stale(path: Path) -> None:
     raise UsageError("the session of this folder is already running: see `weft status`")
 
 
-def ask(path: Path, request: str, timeout: float = 5.0) -> dict[str, object]:
+def ask(path: Path, request: str, timeout: float = 5.0, **fields: object) -> dict[str, object]:
     """Ask the session whose control socket is *path*, waiting *timeout* seconds for each step.
+
+    *fields* are further fields of the request.
 
     Raises:
         Unreachable: nobody answers there (any more), or not in time.
         UsageError: the session does not understand the request.
     """
-    line = json.dumps({"schema": SCHEMA, "ask": request}).encode() + b"\n"
+    line = json.dumps({**fields, "schema": SCHEMA, "ask": request}).encode() + b"\n"
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout)

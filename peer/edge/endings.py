@@ -1,5 +1,8 @@
 """Why a visit to the signaling server ended, and whether and when to come again."""
 
+import errno
+import socket
+import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -8,7 +11,7 @@ from signaling import messages
 if TYPE_CHECKING:
     from aiohttp import WSServerHandshakeError
 
-__all__ = ["Ending", "closed", "raise_if_error", "refused_before", "to_address"]
+__all__ = ["Ending", "closed", "raise_if_error", "refused_before", "to_address", "unconnected"]
 
 _ABNORMAL: Final = 1006
 """RFC 6455 section 7.4.1: the connection ended without a closing frame."""
@@ -43,6 +46,28 @@ def raise_if_error(message: messages.FromServer | messages.Relayed | None) -> No
             final=not messages.is_retryable(message.code),
             wait=wait,
         )
+
+
+_NO_CONNECTION: Final = {
+    errno.ECONNREFUSED: "nothing listens there (connection refused)",
+    errno.ENETUNREACH: "no way leads there (network unreachable)",
+    errno.EHOSTUNREACH: "its machine does not answer (host unreachable)",
+    errno.ETIMEDOUT: "its machine does not answer (timed out)",
+}
+
+
+def unconnected(error: Exception) -> Ending:
+    """Say in a few words why there was no connection; the library's own have brackets and class names."""
+    distrust = getattr(error, "certificate_error", None) or error
+    if (words := getattr(distrust, "verify_message", "")) != "":
+        return Ending(f"no connection: its certificate is not believed ({words})")
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, socket.gaierror):
+        return Ending("no connection: its name is not found")
+    if isinstance(cause, ssl.SSLError):
+        return Ending("no connection: it speaks no TLS, or another kind")
+    known = _NO_CONNECTION.get(getattr(cause, "errno", None) or 0)
+    return Ending(f"no connection: {known or cause}")
 
 
 def refused_before(error: "WSServerHandshakeError") -> Ending:

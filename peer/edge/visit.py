@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from peer.core.certificates import public_bytes
-from peer.edge.endings import Ending, closed, raise_if_error, refused_before, to_address
+from peer.edge.endings import Ending, closed, raise_if_error, refused_before, to_address, unconnected
 from peer.edge.server_url import ServerUrl
 from signaling import messages
 
@@ -194,7 +194,7 @@ class Visit:
         except TimeoutError as error:
             raise Ending(f"no connection within {_STEP_SECONDS:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Ending(f"no connection: {error}") from error
+            raise unconnected(error) from error
         try:
             yield socket
         finally:

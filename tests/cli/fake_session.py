@@ -13,7 +13,8 @@ from peer.cli.ndjson import Records
 from peer.cli.render import Quiet, Setting, Terminal
 from peer.cli.running import run
 from peer.cli.view import SessionLike, View
-from peer.core.notices import FileChanged, Notice, PeerJoined
+from peer.core.notices import FileChanged, Notice, PeerJoined, PeerPong
+from peer.errors import UsageError
 
 LINK = "weft:AUkBexample"
 
@@ -72,6 +73,11 @@ class FakeSession:
 
     def summary(self) -> dict[str, object]:
         return {"files": self.files, "peers": 1}
+
+    async def ping(self, peer: str) -> PeerPong:
+        if peer != "1":
+            raise UsageError("nobody with this id is connected")
+        return PeerPong("1", "ben", "relay", "", 12.5, 1)
 
     async def leave(self) -> None:
         self.left += 1

@@ -11,7 +11,7 @@ from peer.cli import settings
 from peer.cli.errors import Failure
 from peer.cli.exit_codes import MEANINGS, ExitCode
 from peer.cli.main import run_command, weft
-from peer.cli.status import lines
+from peer.cli.people_table import lines
 from peer.core.actions import SaveShadow
 from peer.core.ids import DocId
 from peer.edge import registry
@@ -207,7 +207,7 @@ def test_status_shows_a_table_with_what_it_knows() -> None:
     ]
     assert shown[1].index("WHERE") == shown[2].index("todo.md")
     assert "dora�[2J" in shown[3]
-    assert shown[3].endswith("-  (12 wait)")
+    assert shown[3].endswith("(12 edits wait)")
     assert lines({})[1] == "  nobody else is here"
 
 

@@ -14,11 +14,13 @@ from peer.cli.render import Quiet, Setting, Terminal, wants_color
 from peer.cli.running import run
 from peer.cli.wording import count, duration, host, join_command, path_words, place, plain, size
 from peer.core.notices import (
+    ConnectStage,
     FileChanged,
     Notice,
     PeerJoined,
     PeerLeft,
     PeerPath,
+    PeerPong,
     PeerSilent,
     PresenceChanged,
     Returned,
@@ -97,6 +99,68 @@ def test_joining_shows_that_it_is_live(tmp_path: Path) -> None:
     assert LINK not in " ".join(shown)
 
 
+def test_the_steps_to_a_peer_are_folded_into_the_line_that_says_it_joined() -> None:
+    screen = Screen(Setting("join", "notes/", server="https://pad.example.org"))
+    screen.tell(
+        ConnectStage("server", "", "", True, 31.4, ""),
+        ConnectStage("found", "1", "ben", True, 0.2, ""),
+        ConnectStage("sealed", "1", "ben", True, 14.0, ""),
+        PeerJoined("1", "ben", "editor"),
+        PeerJoined("2", "chen", "editor"),
+        PeerPong("1", "ben", "direct", "", 1.0, 1),
+    )
+    assert screen.lines() == [
+        "pad.example.org reached in 31 ms",
+        "ben joined   found under 1 ms · sealed 14 ms",
+        "chen joined",
+    ]
+
+
+def test_one_who_shares_is_not_told_how_long_they_waited_for_people() -> None:
+    screen = Screen()
+    screen.tell(
+        ConnectStage("found", "1", "ben", True, 90_000.0, ""),
+        ConnectStage("sealed", "1", "ben", True, 1400.0, ""),
+        PeerJoined("1", "ben", "editor"),
+    )
+    assert screen.lines() == ["ben joined   sealed 1.4 s"]
+
+
+def test_a_direct_path_that_was_not_found_is_told_with_what_finds_out_more() -> None:
+    screen = Screen()
+    screen.tell(ConnectStage("direct", "1", "ben", False, 15_000.0, "it took too long"))
+    assert screen.lines() == [
+        "ben: no direct path yet (it took too long); Weft goes on looking",
+        "weft doctor --peer ben",
+    ]
+
+
+def test_one_who_joins_is_told_that_nobody_is_there_if_that_lasts(tmp_path: Path) -> None:
+    screen = Screen(Setting("join", "notes/"))
+    screen.view.started(FakeSession(folder=tmp_path))
+    assert screen.view.patience() == 5.0
+    screen.now += 4.9
+    screen.view.flush()
+    screen.now += 0.2
+    assert screen.view.patience() == 0.0
+    screen.view.flush()
+    screen.view.flush()
+    assert screen.view.patience() is None
+    shown = screen.lines()
+    assert [line for line in shown if "nobody" in line] == [
+        "nobody of this session is here yet; what you edit is kept and merged then"
+    ]
+
+
+def test_one_who_meets_somebody_is_not_told_so(tmp_path: Path) -> None:
+    screen = Screen(Setting("join", "notes/"))
+    screen.view.started(FakeSession(folder=tmp_path))
+    screen.tell(PeerJoined("1", "ben", "editor"))
+    screen.now += 6.0
+    screen.view.flush()
+    assert not [line for line in screen.lines() if "nobody" in line]
+
+
 def test_people_come_change_path_fall_silent_and_go() -> None:
     screen = Screen()
     screen.tell(
@@ -117,7 +181,7 @@ def test_people_come_change_path_fall_silent_and_go() -> None:
         "ben joined",
         "chen joined as viewer",
         "ben: relayed by pad.example.org (end-to-end encrypted), 61 ms",
-        "ben: now direct, 24 ms",
+        "ben: now direct, 24 ms   900 ms after meeting",
         "ben: direct",
         "chen: on this network, 2 ms",
         "dora: relayed by pad.example.org (TURN), 70 ms",
@@ -343,6 +407,29 @@ def test_a_failure_names_what_differs_and_what_to_do() -> None:
     several = lines(Problem("E-X", ExitCode.USAGE, "long " * 40, do="one\ntwo"))
     assert several[0].endswith("long  [E-X]")
     assert several[1:] == ["  do      one", "          two"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "likely"),
+    [
+        ("no connection: nothing listens there (connection refused)", "no server runs at that port"),
+        ("no connection: its name is not found", "mistyped"),
+        ("no connection within 10 s", "firewall"),
+        ("no connection: its certificate is not believed (certificate has expired)", "certificate ran out"),
+        ("no connection: no way leads there (network unreachable)", "offline"),
+        ("what answers there is not a Weft server (HTTP 404)", "proxy"),
+    ],
+)
+def test_a_server_that_was_not_reached_is_told_with_step_reason_and_next_command(
+    reason: str, likely: str
+) -> None:
+    problem = explain(ServerUnreachable(f"the server pad.example.org: {reason}"))
+    assert likely in problem.likely
+    assert problem.tried == "the first step, reaching the server; nobody else was asked yet"
+    assert problem.do.startswith("weft doctor --server URL")
+    screen = Screen()
+    screen.view.failed(problem)
+    assert any("weft doctor --server https://pad.example.org " in line for line in screen.lines())
 
 
 def test_numbers_are_said_as_people_say_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,10 +21,11 @@ from peer.core.events import (
 )
 from peer.core.frames import Ack, Answer, Ask, Candidates, EditFrame, Offer, PathSeen, Ping, Pong, Redial
 from peer.core.ladder import Rung
-from peer.core.link import ACK_WITHIN, DOUBT, GRACE, OVERLAP, agreed_path
+from peer.core.link import ACK_WITHIN, DOUBT, GRACE, OVERLAP
 from peer.core.notices import PeerPath, Trouble
 from peer.core.outage import CHECK_EVERY, QUIET_AFTER
 from peer.core.pathways import CHECK_SECONDS, NO_PATH_AFTER, RENEW_AFTER, WORD_PATIENCE
+from peer.core.policy import agreed_path
 from tests.core.test_connections import DIALLED, DIALS, both_ways, paths
 from tests.core.world import ADDRESS, DOC, Guest, Host
 
@@ -299,7 +300,9 @@ def test_no_edit_takes_a_detour_over_a_relay_that_may_not_carry_it(policy: str) 
 
 def test_a_long_way_has_more_time_to_acknowledge() -> None:
     host = Host()
-    guest = Guest(host, DIALLED).join().open_direct()
+    guest = Guest(host, DIALLED).join()
+    guest.answers = False
+    guest.open_direct()
     host.wait(1.0)
     guest.say(Pong(1, 0), direct=True)
     assert host.session.peers()[0].rtt_ms == 1000.0

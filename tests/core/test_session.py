@@ -265,7 +265,8 @@ def test_a_peer_is_shown_with_what_is_known_of_it() -> None:
     guest = Guest(host).join()
     (state,) = host.session.peers()
     assert (state.name, state.role, state.path, state.address) == ("guest 2", "editor", "relay", "")
-    assert (state.rtt_ms, state.silent, state.file, state.waiting) == (None, False, None, 0)
+    assert (state.rtt_ms, state.silent, state.file, state.waiting) == (0.0, False, None, 0)
+    assert (state.typing, state.idle, state.why_not_direct) == (False, False, "nothing answered yet")
     assert min(state.sent_bytes, state.received_bytes) > 0
     guest.seal()
     assert host.session.peers()[0].path is None

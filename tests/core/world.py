@@ -40,7 +40,20 @@ from peer.core.events import (
     ServerEntered,
     Tick,
 )
-from peer.core.frames import PROTOCOL, Ack, Answer, Frame, Hello, Offer, PathSeen, Pong, Proof, decode, encode
+from peer.core.frames import (
+    PROTOCOL,
+    Ack,
+    Answer,
+    Frame,
+    Hello,
+    Offer,
+    PathSeen,
+    Ping,
+    Pong,
+    Proof,
+    decode,
+    encode,
+)
 from peer.core.greeting import Setup
 from peer.core.ids import Attempt, DeviceKey, DocId, PeerId, client_of, peer_id
 from peer.core.link import Link, Member
@@ -203,6 +216,7 @@ class Guest:
         heard: all frames that came from the host, with their lanes.
         lossy: what came over the lossy channel.
         acknowledges: whether it tells the host what has arrived.
+        answers: whether it answers the first ping of each carrier, by which its round trip is known.
         secret: the key for its proof.
     """
 
@@ -230,6 +244,8 @@ class Guest:
         self.heard: list[tuple[Lane, Frame | None]] = []
         self.lossy: list[bytes] = []
         self.acknowledges = True
+        self.answers = True
+        self._asked: list[tuple[bool, int]] = []
         self.attempt: Attempt | None = None
         self._relay = (Outgoing(RELAY_WINDOW), Incoming(RELAY_WINDOW))
         self._direct = (Outgoing(DIRECT_WINDOW), Incoming(DIRECT_WINDOW))
@@ -333,12 +349,17 @@ class Guest:
             return
         frame = decode(whole[1])
         self.heard.append((whole[0], frame))
+        if isinstance(frame, Ping) and frame.number == 1:
+            self._asked.append((carrier is self._direct, frame.number))
         if isinstance(frame, Ack | Pong):
             with suppress(Malformed):  # a test may have sent pieces that were not counted here
                 out.acknowledge(frame.received)
 
     def acknowledge(self, *, all_of_it: bool = False) -> None:
         """Tell the host what has arrived, if it is time to."""
+        while self.answers and self._asked:
+            by_direct, number = self._asked.pop()
+            self.say(Pong(number, 0), direct=by_direct)
         for direct, (_, incoming) in enumerate((self._relay, self._direct)):
             if (self.acknowledges and incoming.ack_due()) or (all_of_it and incoming.received):
                 self.say(Ack(incoming.reported()), direct=bool(direct))

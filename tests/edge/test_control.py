@@ -31,11 +31,11 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         stand_in.rmdir()  # fails if a test left a socket there
 
 
-async def status() -> Mapping[str, object]:
+async def status(_: object) -> Mapping[str, object]:
     return {"files": 14}
 
 
-async def refuse() -> Mapping[str, object]:
+async def refuse(_: object) -> Mapping[str, object]:
     raise UsageError("not now")
 
 
