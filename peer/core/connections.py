@@ -24,11 +24,11 @@ from peer.core.events import (
     ServerEntered,
     ServerLost,
 )
-from peer.core.frames import Answer, Bye, Frame, NoDirect, Offer, encode
+from peer.core.frames import Answer, Bye, Frame, NoDirect, Offer
 from peer.core.greeting import REFUSED_FOR, Greeting, Setup
-from peer.core.ids import Attempt, PeerId
-from peer.core.link import DEAD_AFTER, DOUBT, PING_EVERY, SILENT_AFTER, Carrier, Link, Listener, Member
-from peer.core.notices import PeerJoined, PeerLeft, PeerPath, PeerSilent, ServerState, Warned
+from peer.core.ids import Attempt, PeerId, room_of
+from peer.core.link import DEAD_AFTER, DOUBT, SILENT_AFTER, Carrier, Link, Listener, Member
+from peer.core.notices import PeerJoined, PeerLeft, PeerSilent, ServerState, Warned
 from peer.errors import Refused, RemoteError
 
 __all__ = ["LINKS_LIMIT", "STOOD", "ConnectionEvent", "Connections"]
@@ -88,11 +88,13 @@ class Connections:
         """The link that has a carrier with this address or attempt."""
         return next((link for link in self._links.values() if link.carrier(key)), None)
 
+    def _found(self, address: bytes) -> tuple[Link, Carrier] | None:
+        pairs = ((link, link.carrier(address)) for link in self._links.values())
+        return next(((link, carrier) for link, carrier in pairs if carrier is not None), None)
+
     def _dialed(self, attempt: Attempt) -> tuple[Link, Dialing] | None:
-        for peer, dialing in self._dialing.items():
-            if dialing.attempt == attempt:
-                return self._links[peer], dialing
-        return None
+        found = (peer for peer, dialing in self._dialing.items() if dialing.attempt == attempt)
+        return next(((self._links[peer], self._dialing[peer]) for peer in found), None)
 
     # --- events -----------------------------------------------------------------------------------------
 
@@ -117,52 +119,62 @@ class Connections:
     def _server(self, event: ServerEntered | ServerLost | MemberJoined | MemberLeft, now: float) -> None:
         match event:
             case ServerEntered():
-                self._lose_relays(now)
-                self._greeting.entered(event.address, event.members, now)
-                self._emit(Tell(ServerState("connected", event.motd)))
+                self._lose_relays(room_of(event.address), now)
+                self._greeting.entered(event.address, event.members, now, event.path)
+                self._tell_server(room_of(event.address), "connected", event.motd)
             case ServerLost():
-                self._greeting.server_lost()
-                self._lose_relays(now)
-                self._emit(Tell(ServerState("lost", event.reason)))
+                self._greeting.server_lost(event.room)
+                self._lose_relays(event.room, now)
+                self._tell_server(event.room, "lost", event.reason)
             case MemberJoined():
                 self._greeting.joined(event.address, now)
             case MemberLeft():
                 self._greeting.left(event.address)
-                if (link := self.link_on(event.address)) is not None and link.relay is not None:
-                    self._doubt(link, link.relay, now)
+                if (found := self._found(event.address)) is not None:
+                    self._doubt(*found, now)
             case _:
                 assert_never(event)
 
-    def _lose_relays(self, now: float) -> None:
+    def _tell_server(self, room: bytes, state: str, detail: str) -> None:
+        if not room:  # those of a local network come and go by themselves
+            self._emit(Tell(ServerState(state, detail)))
+
+    def _lose_relays(self, room: bytes, now: float) -> None:
         for link in self.links():
-            if link.relay is not None:
-                self._lose(link, link.relay, "the server is gone", now)
+            for carrier in link.through(room):
+                self._lose(link, carrier, "the server is gone", now)
 
     def _doubt(self, link: Link, relay: Carrier, now: float) -> None:
-        """The server says that they left; a direct path that still stands has a moment to prove otherwise."""
+        """A server says that they left; a path that still stands has a moment to prove otherwise."""
         self._lose(link, relay, "left", now)
-        if link.member.id in self._links and link.direct is not None:
+        other = link.direct or link.relay
+        if link.member.id in self._links and other is not None:
             link.doubted_until = now + DOUBT
-            link.direct.ping(now, self._summary())
+            other.ping(now, self._summary())
 
     def _relay(self, event: Sealed | SealBroken | RelayPieceArrived, now: float) -> None:
-        link = self.link_on(event.address)
+        found = self._found(event.address)
         match event:
             case Sealed():
-                if link is not None and link.relay is not None:
-                    link.detach(link.relay, close=False)
+                if found is not None:
+                    self._begin_again(*found, now)
                 self._greeting.sealed(event.address, event.device, event.binding, now)
             case SealBroken():
-                if link is not None and link.relay is not None:
-                    self._lose(link, link.relay, event.reason, now)
+                if found is not None:
+                    self._lose(*found, event.reason, now)
                 self._greeting.broken(event.address, now)
             case RelayPieceArrived():
-                if link is not None and link.relay is not None:
-                    self._receive(link, link.relay, event.data, now)
+                if found is not None:
+                    self._receive(*found, event.data, now)
                 else:
                     self._greet(event.address, event.data, now)
             case _:
                 assert_never(event)
+
+    def _begin_again(self, link: Link, carrier: Carrier, now: float) -> None:
+        """The other side made a new TLS session in place of the one that carried this."""
+        if link.detach(carrier, close=False) and link.content is not None:
+            self._moved(link, None, now)
 
     def _greet(self, address: bytes, piece: bytes, now: float) -> None:
         try:
@@ -175,7 +187,7 @@ class Connections:
 
     def _admit(self, member: Member) -> None:
         """Refuse whoever claims the CRDT client id of somebody else, or is one too many."""
-        others = [link.member for link in self._links.values() if link.member.id != member.id]
+        others = [link.member for link in self.links() if link.member.id != member.id]
         if member.client in (self._setup.client, *(other.client for other in others)):
             raise Refused(f"{member.name} claims to write with the id of somebody else")
         if len(others) >= LINKS_LIMIT:
@@ -185,18 +197,16 @@ class Connections:
         link = self._links.get(member.id)
         if link is None:
             link = Link(member, self._setup.policy, now, self._emit)
-            link.relay = carrier
+            link.attach(carrier)
             self._links[member.id] = link
             self._dialing[member.id] = self._new_dialing(link, now)
             self._emit(Tell(PeerJoined(member.short, member.name, member.role)))
             self._user.link_opened(link, now)
         else:
-            if link.relay is not None:
-                link.detach(link.relay)
-            link.relay = carrier
-            link.doubted_until = None
+            before = link.content
+            if link.attach(carrier):
+                self._moved(link, before, now)
             if link.direct is None:
-                self._user.link_moved(link, now)
                 self._dialing[member.id].soon(now)
         self._tell_path(link, now)
 
@@ -238,9 +248,12 @@ class Connections:
     def _open_direct(self, link: Link, event: DirectOpened, now: float) -> None:
         link.direct = Carrier(event.attempt, now, event.path, event.address)
         link.decide()
-        if link.relay is not None:
-            link.relay.out.drop_waiting(Lane.BULK)  # it is asked for again over the new path
         link.next_ping = now
+        self._moved(link, link.relay, now)
+
+    def _moved(self, link: Link, before: Carrier | None, now: float) -> None:
+        if before is not None:
+            before.out.drop_waiting(Lane.BULK)  # it is asked for again over the new path
         self._user.link_moved(link, now)
         self._tell_path(link, now)
 
@@ -301,13 +314,11 @@ class Connections:
 
     def _lose(self, link: Link, carrier: Carrier, reason: str, now: float) -> None:
         """One carrier is gone; without any left, so is the peer."""
-        had = link.content
-        link.detach(carrier, close=carrier is link.relay)
+        has_moved = link.detach(carrier, close=carrier is not link.direct)
         if not link.carriers():
             self._drop(link, reason, now)
-        elif had is not link.content:
-            self._user.link_moved(link, now)
-            self._tell_path(link, now)
+        elif has_moved:
+            self._moved(link, None, now)
 
     def cut_off(self, link: Link, error: RemoteError, now: float) -> None:
         """A peer broke the protocol: say so, and have nothing to do with its device for a while."""
@@ -319,16 +330,17 @@ class Connections:
         self._drop(link, "refused", now)
 
     def _drop(self, link: Link, reason: str, now: float) -> None:
-        relay = link.relay
-        for carrier in link.carriers():
-            link.detach(carrier, close=carrier is link.relay)
+        carriers = link.carriers()
+        for carrier in carriers:
+            link.detach(carrier, close=carrier is not link.direct)
         self._dialing.pop(link.member.id).stop()
         del self._links[link.member.id]
         self._user.link_closed(link)
         self._emit(Tell(PeerLeft(link.member.short, link.member.name, reason)))
-        if reason in ("silent", "refused") and relay is not None and isinstance(relay.key, bytes):
-            # still in the room as far as the server knows: it may wake up, or mend its ways
-            self._greeting.broken(relay.key, now, wait=REFUSED_FOR if reason == "refused" else 0.0)
+        for carrier in carriers:
+            if reason in ("silent", "refused") and isinstance(carrier.key, bytes):
+                # still in the room as far as the server knows: it may wake up, or mend its ways
+                self._greeting.broken(carrier.key, now, wait=REFUSED_FOR if reason == "refused" else 0.0)
 
     def leave(self, now: float) -> None:
         """Say goodbye to everyone, once, after what is still queued for them."""
@@ -336,12 +348,7 @@ class Connections:
             return
         self._left = True
         for link in self.links():
-            link.pump(now)
-            for carrier in link.carriers():
-                carrier.out.push(Lane.CONTROL, encode(Bye("left")))
-            link.pump(now)
-            for carrier in link.carriers():
-                self._emit(carrier.closing(drain=True))
+            link.say_goodbye(now)
 
     # --- time ---------------------------------------------------------------------------------------
 
@@ -370,10 +377,9 @@ class Connections:
             link.told_silent = True
             self._emit(Tell(PeerSilent(link.member.short, link.member.name, round(silence, 1))))
         if now >= link.next_ping:
-            link.next_ping = now + PING_EVERY
-            carrier = link.direct or link.relay
-            if carrier is not None:
-                carrier.ping(now, self._summary())
+            before = link.content
+            if link.pulse(now, self._summary()):
+                self._moved(link, before, now)
 
     def pump(self, now: float) -> None:
         """Send what may be sent."""
@@ -390,11 +396,5 @@ class Connections:
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _tell_path(self, link: Link, now: float, *, again: bool = False) -> None:
-        carrier = link.content
-        if carrier is None or (link.told_path == carrier.path and not again):
-            return
-        link.told_path = carrier.path
-        rtt = None if carrier.rtt is None else round(carrier.rtt * 1000, 2)
-        took = (now - link.since) * 1000
-        member = link.member
-        self._emit(Tell(PeerPath(member.short, member.name, carrier.path, rtt, round(took, 1))))
+        if (notice := link.path_notice(now, again=again)) is not None:
+            self._emit(Tell(notice))

@@ -47,18 +47,23 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ServerEntered:
-    """We are in the room; *members* are the addresses of those who were there before us."""
+    """We are in a room; *members* are the addresses of those who were there before us.
+
+    *path* is what a link through this room is called: `relay`, or `lan` where the server is a peer's own.
+    """
 
     address: bytes
     members: tuple[bytes, ...]
     motd: str = ""
+    path: str = "relay"
 
 
 @dataclass(frozen=True, slots=True)
 class ServerLost:
-    """The connection to the server ended; every relayed link ended with it."""
+    """The connection to the server of *room* ended; every link through that room ended with it."""
 
     reason: str
+    room: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

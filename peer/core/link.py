@@ -1,8 +1,10 @@
 """The authenticated channel to one peer: which carriers it has, which one it uses, and its pulse.
 
 A link begins on the relay and moves to a direct path when one opens; it falls back when that path
-dies.  Content (lanes EDITS and BULK) always goes over exactly one carrier, the *content carrier*;
-whoever owns the link is told when it changes, because then both sides compare what they hold.
+dies.  Two peers may share several rooms (a server's, and those of peers on a local network): then
+the best room's carrier is the relay, and the others are spares.  Content (lanes EDITS and BULK) always goes
+over exactly one carrier, the *content carrier*; whoever owns the link is told when it changes, because
+then both sides compare what they hold.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,8 +13,9 @@ from typing import Final, Protocol
 
 from peer.core.actions import Action, CloseDirect, CloseSeal, SendPiece, SendRelay
 from peer.core.carrier import DIRECT_WINDOW, RELAY_WINDOW, Incoming, Lane, Outgoing
-from peer.core.frames import Ack, Frame, Ping, Pong, decode, encode
-from peer.core.ids import Attempt, PeerId
+from peer.core.frames import Ack, Bye, Frame, Ping, Pong, decode, encode
+from peer.core.ids import Attempt, PeerId, room_of
+from peer.core.notices import PeerPath
 
 __all__ = [
     "DEAD_AFTER",
@@ -140,6 +143,7 @@ class Link:
         self.member = member
         self.since = now
         self.relay: Carrier | None = None
+        self.spares: list[Carrier] = []
         self.direct: Carrier | None = None
         self.told_path: str | None = None
         self.told_silent = False
@@ -156,9 +160,10 @@ class Link:
         """The carrier for content, or `None` while there is none."""
         if self.direct is not None:
             return self.direct
-        if self._policy == "direct" or self.member.policy == "direct":
+        relay = self.relay
+        if relay is not None and relay.path == "relay" and "direct" in (self._policy, self.member.policy):
             return None
-        return self.relay
+        return relay
 
     @property
     def heard(self) -> float:
@@ -168,6 +173,8 @@ class Link:
             heard = self.direct.heard
         if self.relay is not None and self.relay.heard > heard:
             heard = self.relay.heard
+        for spare in self.spares:
+            heard = max(heard, spare.heard)
         return heard
 
     @property
@@ -177,7 +184,7 @@ class Link:
 
     def carriers(self) -> list[Carrier]:
         """Those that stand, the preferred one first."""
-        return [c for c in (self.direct, self.relay) if c is not None]
+        return [c for c in (self.direct, self.relay, *self.spares) if c is not None]
 
     def carrier(self, key: bytes | Attempt) -> Carrier | None:
         """The carrier with this address or attempt."""
@@ -199,6 +206,44 @@ class Link:
         if carrier is not None:
             carrier.out.push(Lane.CONTROL, encode(frame))
 
+    def through(self, room: bytes) -> list[Carrier]:
+        """The carriers that lead through this room."""
+        return [c for c in self.carriers() if isinstance(c.key, bytes) and room_of(c.key) == room]
+
+    def attach(self, carrier: Carrier) -> bool:
+        """Take a carrier through a room, in place of an older one in that room; true if content moves."""
+        before = self.content
+        self.doubted_until = None
+        assert isinstance(carrier.key, bytes), "direct carriers come by themselves"
+        for other in self.through(room_of(carrier.key)):
+            self.detach(other)
+        through_rooms = [c for c in (self.relay, *self.spares, carrier) if c is not None]
+        # `sort` keeps the order of equals: a link does not move without a reason
+        through_rooms.sort(key=lambda each: each.path != "lan")
+        self.relay, *self.spares = through_rooms
+        return self.content is not before
+
+    def pulse(self, now: float, summary: bytes) -> bool:
+        """Ask on the best way; when that is silent, on all, and go on where answers come; true if moved."""
+        before = self.content
+        self.next_ping = now + PING_EVERY
+        self._prefer_heard(now)
+        carriers = self.carriers()
+        for carrier in carriers:
+            if carrier is carriers[0] or now - carriers[0].heard >= 2 * PING_EVERY:
+                carrier.ping(now, summary)
+        return self.content is not before
+
+    def _prefer_heard(self, now: float) -> None:
+        """Let the relay trade places with a spare that was heard while it was silent."""
+        relay = self.relay
+        if relay is None or now - relay.heard < SILENT_AFTER:
+            return
+        for index, spare in enumerate(self.spares):
+            if now - spare.heard < SILENT_AFTER:
+                self.relay, self.spares[index] = spare, relay
+                return
+
     def room(self, lane: Lane, limit: int) -> bool:
         """Whether content has a carrier, on which less than *limit* bytes wait in *lane*."""
         carrier = self.content
@@ -217,14 +262,34 @@ class Link:
         """Send whatever may be sent now."""
         if self._undecided_until is not None and now >= self._undecided_until:
             self.decide()
-        for carrier in (self.direct, self.relay):
-            if carrier is not None and carrier.out.frames:
-                held = carrier is self.relay and self._undecided_until is not None
+        for carrier in self.carriers():
+            if carrier.out.frames:
+                held = carrier.path == "relay" and self._undecided_until is not None
                 for order in carrier.orders(bulk=RELAY_BUDGET if held else None):
                     self._emit(order)
 
-    def detach(self, carrier: Carrier, *, close: bool = True, drain: bool = False) -> None:
-        """Drop one carrier."""
+    def say_goodbye(self, now: float) -> None:
+        """Tell the peer that we leave, on every carrier, after what still waits there; then close them."""
+        self.pump(now)
+        for carrier in self.carriers():
+            carrier.out.push(Lane.CONTROL, encode(Bye("left")))
+        self.pump(now)
+        for carrier in self.carriers():
+            self._emit(carrier.closing(drain=True))
+
+    def path_notice(self, now: float, *, again: bool) -> PeerPath | None:
+        """What to tell people of the present path, if they were not told, or are to be told *again*."""
+        carrier = self.content
+        if carrier is None or (self.told_path == carrier.path and not again):
+            return None
+        self.told_path = carrier.path
+        rtt = None if carrier.rtt is None else round(carrier.rtt * 1000, 2)
+        took = round((now - self.since) * 1000, 1)
+        return PeerPath(self.member.short, self.member.name, carrier.path, rtt, took)
+
+    def detach(self, carrier: Carrier, *, close: bool = True, drain: bool = False) -> bool:
+        """Drop one carrier; true if content goes another way now, or none."""
+        before = self.content
         sent, received = self._bytes_before
         self._heard_before = self.heard
         self._bytes_before = (
@@ -234,9 +299,12 @@ class Link:
         if carrier is self.direct:
             self.direct = None
         elif carrier is self.relay:
-            self.relay = None
+            self.relay = self.spares.pop(0) if self.spares else None
+        elif carrier in self.spares:
+            self.spares.remove(carrier)
         if close:
             self._emit(carrier.closing(drain=drain))
+        return self.content is not before
 
     def traffic(self) -> tuple[int, int]:
         """Bytes sent and received over all carriers since the link began."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from peer.core.events import Event, RelayPieceArrived, SealBroken, Sealed
+from peer.core.ids import room_of
 from peer.edge.identity import Identity
 from peer.edge.sealed import Seal
 from peer.errors import RemoteError, Unreachable
@@ -44,15 +45,17 @@ class Seals:
         self._identity = identity
         self._emit = emit
         self._relay = relay
-        self._address = b""
+        self._own: dict[bytes, bytes] = {}
         self._open: dict[bytes, _Open] = {}
         self._epochs: dict[bytes, int] = {}
 
     def entered(self, address: bytes) -> None:
-        """We are known as *address* from now on; links of an earlier room are over."""
-        self._address = address
-        self._open.clear()
-        self._epochs.clear()
+        """We are known as *address* in its room from now on; links of an earlier visit there are over."""
+        room = room_of(address)
+        self._own[room] = address
+        for known in (self._open, self._epochs):
+            for other in [other for other in known if room_of(other) == room]:
+                del known[other]
 
     def start(self, address: bytes) -> None:
         """Begin a link as its initiator, instead of any that was there."""
@@ -97,7 +100,7 @@ class Seals:
         state = self._open.get(address)
         if state is not None and state.epoch == payload[0]:
             return state
-        is_ours_to_start = self._address < address
+        is_ours_to_start = self._own.get(room_of(address), b"") < address
         if is_ours_to_start or len(payload) == 1 or (state is None and len(self._open) >= SEALS_LIMIT):
             return None
         if not self._is_new(address, payload[0]):
