@@ -16,11 +16,12 @@ ends when it is left, or by a fault of Weft, which `Session.events` then raises.
 
 import asyncio
 import contextlib
+import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 
 from peer.core.events import PresenceSet
 from peer.core.notices import FileChanged, Notice, PresenceChanged, SyncDone
@@ -170,6 +171,7 @@ class Session:
             "folder": None if self.folder is None else str(self.folder),
             "role": self.role,
             "server": {"url": self._node.plan.server, "state": self._node.server_state},
+            "lan": None if self._node.lan is None else self._node.lan.status(),
             "files": self.files,
             "peers": [asdict(peer) for peer in self.peers],
             "uptime_s": round(time.monotonic() - self._started, 1),
@@ -200,22 +202,27 @@ async def share(
     server: str | None = None,
     name: str | None = None,
     path_policy: str = "auto",
+    lan: bool | None = None,
+    at: Sequence[str] = (),
 ) -> AsyncIterator[Session]:
     """Share the folder at *path* (or texts in memory), or go on sharing it.
 
     Args:
         path: an existing folder; `None` for a session without one.
-        server: where others find us; a folder that was shared before remembers its server.
+        server: where others find us on the internet; a folder that was shared before remembers its server.
         name: what others see; by default this machine's user name.
         path_policy: `auto`, `direct` or `relay`.
+        lan: look for others, and be found, on local networks; by default unless `WEFT_NO_LAN` is set.
+        at: where on the network members are, as `HOST:PORT`.
 
     Raises:
-        UsageError: *path* is no folder, or no server is known.
+        UsageError: *path* is no folder, or no server is known and *lan* is false.
         ServerUnreachable: the session is new, and the server did not let us in.
         StorageError: the disk refuses.
     """
     folder = None if path is None else Path(path)
-    entry = enter_new(folder, server=server, name=name, policy=_checked(path_policy))
+    ways = _Ways(policy=_checked(path_policy), lan=_wants_lan(lan), at=at)
+    entry = enter_new(folder, server=server, name=name, **ways)
     async with _running(entry) as session:
         yield session
 
@@ -228,13 +235,15 @@ async def join(
     server: str | None = None,
     name: str | None = None,
     path_policy: str = "auto",
+    lan: bool | None = None,
+    at: Sequence[str] = (),
 ) -> AsyncIterator[Session]:
     """Join by invitation, or go on with the session of a folder.
 
     Args:
         link_or_path: a `weft:` link, or a folder that was in a session before (a `Path`).
         folder: where the session is shown on disk, made if it is not there; `None`: nowhere.
-        server, name, path_policy: as for `share`.
+        server, name, path_policy, lan, at: as for `share`.
 
     Raises:
         UsageError: the link cannot be used, or the folder belongs to another session.
@@ -242,16 +251,26 @@ async def join(
         ServerUnreachable: we were not in this session before, and the server did not let us in.
         StorageError: the disk refuses.
     """
-    policy = _checked(path_policy)
+    ways = _Ways(policy=_checked(path_policy), lan=_wants_lan(lan), at=at)
     if isinstance(link_or_path, Path):
-        entry = enter_again(link_or_path, server=server, name=name, policy=policy)
+        entry = enter_again(link_or_path, server=server, name=name, **ways)
     else:
         place = None if folder is None else Path(folder)
         if place is not None:
-            await check_empty(link_or_path, place, server=server, name=name)
-        entry = enter_by_link(link_or_path, place, server=server, name=name, policy=policy)
+            await check_empty(link_or_path, place, server=server, name=name, lan=ways["lan"], at=ways["at"])
+        entry = enter_by_link(link_or_path, place, server=server, name=name, **ways)
     async with _running(entry) as session:
         yield session
+
+
+class _Ways(TypedDict):
+    policy: str
+    lan: bool
+    at: Sequence[str]
+
+
+def _wants_lan(lan: bool | None) -> bool:
+    return not os.environ.get("WEFT_NO_LAN") if lan is None else lan
 
 
 def _checked(policy: str) -> str:

@@ -48,6 +48,7 @@ IMPORT_NAMES: Final = {"pyopenssl": "OpenSSL"}
 IMPORTERS: Final = {
     "aiohttp": {
         "peer.edge.endings",
+        "peer.edge.lan.visits",
         "peer.edge.signaling_client",
         "signaling.connection",
         "signaling.hub",
@@ -61,10 +62,12 @@ IMPORTERS: Final = {
         "peer.core.invitation",
         "peer.edge.entry",
         "peer.edge.identity",
+        "peer.edge.lan.visits",
         "peer.edge.sealed",
         "peer.edge.signaling_client",
         "signaling.messages",
     },
+    "ifaddr": {"peer.edge.lan.interfaces"},
     "msgspec": {
         "peer.core.certificates",
         "peer.core.frames",
@@ -82,6 +85,7 @@ IMPORTERS: Final = {
     "rapidfuzz": {"peer.core.textdiff"},
     "uvloop": {"peer.cli.running", "signaling.command"},
     "watchfiles": {"peer.edge.change_source"},
+    "zeroconf": {"peer.edge.lan.mdns"},
 }
 """Who may import a library: a module, or a package with all its modules."""
 
@@ -388,7 +392,7 @@ def test_decisions_are_numbered_short_and_complete() -> None:
 
 
 def test_the_architecture_page_says_where_everything_is() -> None:
-    named = set(re.findall(r"`((?:core|edge|cli|signaling)/\w+|api)`", read("docs/architecture.md")))
+    named = set(re.findall(r"`((?:core|edge|cli|signaling)/[\w/]+|api)`", read("docs/architecture.md")))
     there = {str(module.with_suffix("")).removeprefix("peer/") for module in modules("peer", "signaling")}
     there = {
         name for name in there if name.rpartition("/")[2] not in ("__init__", "__main__", "errors", "ids")

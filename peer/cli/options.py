@@ -39,6 +39,8 @@ class Options:
     presence: bool
     yes: bool
     no_input: bool
+    lan: bool = True
+    at: tuple[str, ...] = ()
 
 
 def interactive(no_input: bool) -> bool:
@@ -74,6 +76,14 @@ _SESSION: Final = (
         envvar="WEFT_PATH",
         show_envvar=True,
         help="Which way to the others: auto takes the direct one and relays until it is found.",
+    ),
+    click.option("--at", metavar="HOST:PORT", multiple=True, help="Where on the network somebody is."),
+    click.option(
+        "--no-lan",
+        is_flag=True,
+        envvar="WEFT_NO_LAN",
+        show_envvar=True,
+        help="Neither look for others on the local network nor be found there.",
     ),
     click.option("--presence", is_flag=True, help="Also show where people are."),
     click.option("-y", "--yes", is_flag=True, help="Answer every question with yes."),
@@ -115,6 +125,8 @@ def session_options(command: Callable[..., int]) -> Callable[..., int]:
         server: str | None,
         name: str | None,
         path_policy: Policy,
+        at: tuple[str, ...],
+        no_lan: bool,
         presence: bool,
         yes: bool,
         no_input: bool,
@@ -122,7 +134,9 @@ def session_options(command: Callable[..., int]) -> Callable[..., int]:
     ) -> int:
         source = click.get_current_context().get_parameter_source("server")
         given = source is ParameterSource.COMMANDLINE
-        options = Options(output, server, given, name, path_policy, presence, yes, no_input)
+        options = Options(
+            output, server, given, name, path_policy, presence, yes, no_input, lan=not no_lan, at=at
+        )
         return command(options=options, **others)
 
     decorated = output_options(taking)

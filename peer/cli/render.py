@@ -96,6 +96,7 @@ class Terminal:
         self._progress: dict[str, float] = {}
         self._where: dict[str, str | None] = {}
         self._server_lost = False
+        self._has_server = True
         self._began = steady()
 
     # --- the life of the session --------------------------------------------------------------------
@@ -132,12 +133,15 @@ class Terminal:
         self._line(f"    {paint(command, 'strong', self._setting.color)}")
         self._line("")
         self._line("  Whoever has this link can take part: hand it over like a key.")
+        if not self._has_server:
+            self._line("  It works on this network. With --server URL on both sides you meet from anywhere.")
         self._line(f"  {self._dim('Ctrl-C leaves (files stay).   weft status   weft stop')}")
         self._line("")
 
     def _learn_server(self, status: dict[str, object]) -> None:
         server = status.get("server")
         address = server.get("url") if isinstance(server, dict) else None
+        self._has_server = bool(address)
         if isinstance(address, str) and address:
             self._server = host(address)
 

@@ -117,6 +117,7 @@ def lines(session: dict[str, object]) -> list[str]:
     uptime = duration(_number(session.get("uptime_s")))
     head = f"{name}  as {plain(str(session.get('role', '-')))} · {count(len(rows), 'other')} · "
     shown = [f"{head}{count(int(_number(session.get('files'))), 'file')} · since {uptime} · server {server}"]
+    shown += _at(session)
     if not rows:
         return [*shown, "  nobody else is here"]
     table = [_COLUMNS, *rows]
@@ -127,12 +128,21 @@ def lines(session: dict[str, object]) -> list[str]:
     return shown
 
 
+def _at(session: dict[str, object]) -> list[str]:
+    """Where others on the network can be sent, if looking is not enough for them."""
+    lan = session.get("lan")
+    at = lan.get("at") if isinstance(lan, dict) else None
+    return [f"  on this network  --at {plain(str(at[0]))}"] if isinstance(at, list) and at else []
+
+
 def _server(session: dict[str, object]) -> str:
     server = session.get("server")
     if not isinstance(server, dict):
         return plain(str(server)) if server else "-"
     address, state = server.get("url"), server.get("state")
-    named = host(address) if isinstance(address, str) and address else "-"
+    if not address:
+        return "none"
+    named = host(str(address))
     return named if state in (None, "connected") else f"{named} ({plain(str(state))})"
 
 

@@ -18,10 +18,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from peer.core.actions import AppendUpdate, SaveShadow
 from peer.core.bare import Bare
+from peer.core.candidates import Endpoint
 from peer.core.documents import Documents
 from peer.core.events import (
     DirectPieceArrived,
@@ -36,7 +37,7 @@ from peer.core.events import (
 )
 from peer.core.files import Files
 from peer.core.greeting import Setup
-from peer.core.ids import DocId, peer_id
+from peer.core.ids import DocId, peer_id, room_of
 from peer.core.invitation import link_key, room_private_key
 from peer.core.notices import Notice, SyncDone, Trouble
 from peer.core.session import Session, SharedFolder
@@ -44,6 +45,7 @@ from peer.edge.driver import Driver
 from peer.edge.folder import Folder
 from peer.edge.identity import Identity
 from peer.edge.journal import Journal
+from peer.edge.lan.entrance import Entrance
 from peer.edge.registry import SessionRecord
 from peer.edge.seals import Seals
 from peer.edge.signaling_client import SignalingClient
@@ -61,6 +63,8 @@ LEAVE_SECONDS: Final = 2.0
 """For the core to say goodbye; longer only if an application keeps a transaction open."""
 SCAN_SECONDS: Final = 0.3
 """For the files of a folder to be known when the session begins."""
+LAN_SECONDS: Final = 2.0
+"""For members on the local network to be found when the server cannot be reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,10 @@ class Plan:
         record: the session's secrets and our place in it.
         store: where it is remembered; `None` keeps it in memory only.
         folder: what it is shown as on disk; `None` for documents without a folder.
-        server: where the room is; `None` only listens to nobody (a session alone).
+        server: where the room is; `None` where there is none on the internet.
         policy: `auto`, `direct` or `relay`.
+        lan: whether to look for others, and be found, on local networks.
+        at: where on the network members are, as a person says.
         newcomer: the session has files that we have never seen; what the folder holds is compared with
             them, and looked at only when they are here, or each would be there twice.
     """
@@ -84,6 +90,8 @@ class Plan:
     server: str | None
     policy: str = "auto"
     newcomer: bool = False
+    lan: bool = False
+    at: tuple[Endpoint, ...] = ()
 
 
 class Node:
@@ -105,6 +113,7 @@ class Node:
         self._folder: Folder | None = None
         self._has_begun_scan = False
         self._signaling: SignalingClient | None = None
+        self.lan: Entrance | None = None
         self.server_state = "none" if plan.server is None else "connecting"
         try:
             self._build()
@@ -184,16 +193,38 @@ class Node:
         """
         if self.plan.folder is not None:
             await self._open_folder(self.plan.folder)
-        if self.plan.server is not None:
-            self._enter(self.plan.server)
+        self._connect()
         self._feed(Tick())
         await self._wait_for_scan()
         if self.plan.server is not None and wait_for_server:
-            reason = await asyncio.shield(self._first_word)
+            await self._wait_for_somebody()
+
+    def _connect(self) -> None:
+        """Look for others in every way that the plan allows."""
+        # undone in reverse: goodbyes leave through the rooms, then through the direct paths
+        self._exits.push_async_callback(self._paths.aclose)
+        if self.plan.lan or self.plan.at:
+            self._enter_lan()
+        if self.plan.server is not None:
+            self._enter(self.plan.server)
+        if self.plan.policy != "relay" and (self.lan or self._signaling):
+            self._go(self._paths.warm())
+
+    async def _wait_for_somebody(self) -> None:
+        """Wait for the server's first word, or for members on the local network, which may do without it."""
+        met = asyncio.create_task((self.lan.met if self.lan is not None else asyncio.Event()).wait())
+        try:
+            words: set[asyncio.Future[Any]] = {self._first_word, met}
+            await asyncio.wait(words, return_when=asyncio.FIRST_COMPLETED)
+            reason = self._first_word.result() if self._first_word.done() else None
+            if reason is not None and self.lan is not None:
+                await asyncio.wait({met}, timeout=LAN_SECONDS)
             if self.driver.failure is not None:
                 raise self.driver.failure
-            if reason is not None:
+            if reason is not None and not met.done():
                 raise ServerUnreachable(reason)
+        finally:
+            met.cancel()
 
     async def _open_folder(self, place: Path) -> None:
         self._folder = folder = Folder(place, self._file_event)
@@ -219,6 +250,22 @@ class Node:
                 await self._scanned.wait()
                 await self.driver.caught_up()
 
+    def _enter_lan(self) -> None:
+        record = self.plan.record
+        self.lan = Entrance(
+            record.secret,
+            self.plan.store,
+            emit=self._room_event,
+            on_relay=self._seals.receive,
+            warn=self._tell,
+            rng=self._rng,
+            at=self.plan.at,
+            announces=self.plan.lan,
+            complains=self.plan.server is None and record.owner_seed is None,
+        )
+        self._exits.push_async_callback(self.lan.aclose)
+        self._go(self.lan.run())
+
     def _enter(self, server: str) -> None:
         self._signaling = SignalingClient(
             server,
@@ -228,12 +275,8 @@ class Node:
             rng=self._rng,
             on_ice_servers=self._paths.use_ice_servers,
         )
-        # undone in reverse: goodbyes leave through the server, then through the direct paths
-        self._exits.push_async_callback(self._paths.aclose)
         self._go(self._stay(self._signaling))
         self._exits.push_async_callback(self._signaling.aclose)
-        if self.plan.policy != "relay":
-            self._go(self._paths.warm())
 
     def _go(self, work: Coroutine[object, object, None]) -> None:
         self._exits.push_async_callback(_end, asyncio.create_task(work))
@@ -250,12 +293,16 @@ class Node:
 
     def _server_event(self, event: Event) -> None:
         if isinstance(event, ServerEntered):
-            self._seals.entered(event.address)
             self.server_state = "connected"
             self._first(None)
         elif isinstance(event, ServerLost):
             self.server_state = "lost"
             self._first(event.reason)
+        self._room_event(event)
+
+    def _room_event(self, event: Event) -> None:
+        if isinstance(event, ServerEntered):
+            self._seals.entered(event.address)
         self._feed(event)
 
     def _first(self, word: str | None) -> None:
@@ -318,7 +365,10 @@ class Node:
         self._hear(notice)
 
     def _relay(self, address: bytes, payload: bytes) -> None:
-        if self._signaling is not None:
+        if room_of(address):
+            if self.lan is not None:
+                self.lan.send_relay(address, payload)
+        elif self._signaling is not None:
             self._signaling.send_relay(address, payload)
 
     def _document_changed(self, doc: DocId) -> None:

@@ -118,7 +118,8 @@ class SignalingClient:
 
     *emit* is told `ServerEntered`, `ServerLost`, `MemberJoined` and `MemberLeft`; *on_relay* is given the
     sender's address and the payload of each frame; *on_ice_servers* is given the server's list right
-    before `ServerEntered`.  All three must return at once.  *rng* spreads the waits.
+    before `ServerEntered`.  All three must return at once.  *rng* spreads the waits.  *connector* makes what
+    finds the server's socket, where that is not left to the system.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class SignalingClient:
         *,
         rng: random.Random,
         on_ice_servers: Callable[[Sequence[messages.IceServer]], None] = lambda _: None,
+        connector: Callable[[], "aiohttp.BaseConnector | None"] = lambda: None,
     ) -> None:
         """Raise `UsageError` if *url* does not name a server."""
         self.server = ServerUrl.parse(url)
@@ -137,6 +139,7 @@ class SignalingClient:
         self._emit = emit
         self._on_relay = on_relay
         self._on_ice_servers = on_ice_servers
+        self._connector = connector
         self._rng = rng
         self._outbox: _Outbox | None = None
         self._runner: asyncio.Task[object] | None = None
@@ -150,7 +153,7 @@ class SignalingClient:
         """
         self._runner = asyncio.current_task()
         aiohttp = await asyncio.to_thread(_import_aiohttp)
-        async with aiohttp.ClientSession() as http:
+        async with aiohttp.ClientSession(connector=self._connector()) as http:
             while True:
                 entered = asyncio.get_running_loop().time()
                 try:
@@ -250,7 +253,7 @@ class SignalingClient:
         self._outbox = outbox
         self._on_ice_servers(welcome.ice_servers)
         motd = "".join(letter for letter in welcome.motd[:_MOTD_LIMIT] if letter.isprintable())
-        self._emit(ServerEntered(address, members, motd))
+        self._emit(ServerEntered(address, members, motd, server=welcome.server[:_MOTD_LIMIT]))
 
     async def _read(
         self, socket: "aiohttp.ClientWebSocketResponse", ping_seconds: float, outbox: _Outbox

@@ -1,0 +1,133 @@
+"""The local network as a running session sees it: loaded when it is needed, and silent when it fails."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from peer.core.candidates import Endpoint
+from peer.core.events import Event, MemberJoined, ServerEntered
+from peer.core.notices import Warned
+from peer.edge.lan.memory import recall, remember
+from peer.edge.store import Store
+
+if TYPE_CHECKING:
+    from peer.edge.lan.service import Lan
+
+__all__ = ["ALONE_SECONDS", "Entrance"]
+
+ALONE_SECONDS: Final = 4.0
+"""After which a joiner without a server is told what helps; on a working network one second is enough."""
+
+_ALONE: Final = (
+    "nobody of this session was found on this network yet; Weft goes on looking. Is the other side running, "
+    "and on the same network? `weft status` there shows its address, for  weft join LINK --at HOST:PORT"
+)
+
+
+class Entrance:
+    """Finds members of a session on local networks, and lets them find us.
+
+    Args:
+        secret: the session's.
+        store: where we remember where they were; `None` remembers nothing.
+        emit: is told what happens in every room that we are in.
+        on_relay: is given what comes through these rooms.
+        warn: is told what the person should know.
+        at: where members are, as a person says.
+        announces: let others find us; otherwise we only go where *at* says.
+        complains: tell the person if nobody is found for `ALONE_SECONDS`.
+
+    Attributes:
+        met: set as soon as somebody was there.
+    """
+
+    def __init__(
+        self,
+        secret: bytes,
+        store: Store | None,
+        *,
+        emit: Callable[[Event], None],
+        on_relay: Callable[[bytes, bytes], None],
+        warn: Callable[[Warned], None],
+        rng: random.Random,
+        at: Sequence[Endpoint],
+        announces: bool,
+        complains: bool,
+    ) -> None:
+        self.met = asyncio.Event()
+        self._emit = emit
+        self._on_relay = on_relay
+        self._warn = warn
+        self._secret = secret
+        self._store = store
+        self._rng = rng
+        self._at = at
+        self._announces = announces
+        self._complains = complains
+        self._lan: Lan | None = None
+
+    async def run(self) -> None:
+        """Begin; returns when there is nothing to wait for any more."""
+        try:
+            await self._begin()
+        except Exception as error:  # a session is worth having without this
+            self._warn(Warned("W-LAN", f"nobody can be found on this network by itself: {error!r}"))
+            return
+        if self._complains:
+            await self._complain_if_alone()
+
+    async def _begin(self) -> None:
+        lan_class = await asyncio.to_thread(_load)
+        self._lan = lan_class(
+            self._secret,
+            recall(self._store),
+            emit=self._event,
+            on_relay=self._on_relay,
+            keep=partial(remember, self._store),
+            warn=self._warn,
+            rng=self._rng,
+            at=self._at,
+            announces=self._announces,
+        )
+        await self._lan.start()
+
+    async def _complain_if_alone(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.met.wait(), ALONE_SECONDS)
+        if not self.met.is_set():
+            self._warn(Warned("W-ALONE", _ALONE))
+
+    def look_again(self) -> None:
+        """The network has changed, or the machine woke up."""
+        if self._lan is not None:
+            self._lan.look_again()
+
+    def send_relay(self, address: bytes, payload: bytes) -> None:
+        """Send *payload* to *address*, which begins with the mark of its room."""
+        if self._lan is not None:
+            self._lan.send_relay(address, payload)
+
+    def status(self) -> dict[str, object]:
+        """Where others find us, for `--at`, and how many of their rooms we are in."""
+        if self._lan is None:
+            return {"at": [], "found": 0}
+        return {"at": self._lan.endpoints, "found": self._lan.found}
+
+    async def aclose(self) -> None:
+        """Withdraw what was announced, and leave."""
+        if self._lan is not None:
+            await self._lan.aclose()
+
+    def _event(self, event: Event) -> None:
+        if isinstance(event, MemberJoined) or (isinstance(event, ServerEntered) and event.members):
+            self.met.set()
+        self._emit(event)
+
+
+def _load() -> "type[Lan]":
+    from peer.edge.lan.service import Lan  # brings a server along: 200 ms that the loop need not stand still
+
+    return Lan
