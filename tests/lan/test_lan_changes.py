@@ -99,10 +99,9 @@ def test_members_find_each_other_while_the_one_who_shared_is_away(network: Netwo
         until(file.exists, 20 * patience, "the first text")
         weft.leave()
     sharer.leave()
-    files = [host.place / "notes/plan.md" for host in (ben, cleo)]
     for host in (ben, cleo):
         network.start(host, "join", str(host.place / "notes"))
-    expect_edits_both_ways(*files, patience)
+    expect_edits_both_ways(ben.place / "notes/plan.md", cleo.place / "notes/plan.md", patience)
 
 
 def test_a_machine_that_gets_another_address_is_found_again(network: Network, patience: float) -> None:

@@ -62,7 +62,7 @@ class Lan:
     *emit* is told `ServerEntered`, `ServerLost`, `MemberJoined` and `MemberLeft` of every room entered, with
     addresses that begin with a mark of the room; *on_relay* is given what comes through them.  *keep* is
     given what should be remembered, *warn* what the person should know.  *at* is where a person says that a
-    member is; with *announces* false we go there only.
+    member is; with *announces* false we go there only.  *look* lists the interfaces.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class Lan:
         rng: random.Random,
         at: Sequence[Endpoint] = (),
         announces: bool = True,
+        look: Callable[[], list[Interface]] = list_interfaces,
     ) -> None:
         self._key = lan_key(secret)
         self._room_key = lan_room_key(secret)
@@ -88,6 +89,7 @@ class Lan:
         self._rng = rng
         self._at = at
         self._announces = announces
+        self._list_interfaces = look
         self._instance = os.urandom(INSTANCE_SIZE)
         self._candidates = Candidates(self._instance, partial(rng.uniform, 0.0))
         self._visits: dict[int, Visit] = {}
@@ -132,7 +134,7 @@ class Lan:
             await self._host()
             for endpoint in self._memory.endpoints:
                 self._decide(candidates.Named(endpoint))
-            self._move(sensible(list_interfaces()))
+            self._move(sensible(self._list_interfaces()))
             self._go(self._look())
 
     async def _host(self) -> None:
@@ -200,7 +202,7 @@ class Lan:
             passed, passed_by_wall = time.monotonic() - steady, time.time() - wall
             steady, wall = time.monotonic(), time.time()
             slept = passed > LOOK_EVERY + WAKE_SECONDS or abs(passed_by_wall - passed) > WAKE_SECONDS
-            interfaces = sensible(list_interfaces())
+            interfaces = sensible(self._list_interfaces())
             if slept or interfaces != self._interfaces:
                 self._move(interfaces)
 
