@@ -15,7 +15,9 @@ import pytest
 from peer.cli import main as command_line
 from peer.cli.exit_codes import ExitCode
 from peer.core import (
+    announcement,
     blobs,
+    candidates,
     carrier,
     connections,
     dialing,
@@ -28,6 +30,7 @@ from peer.core import (
     presence,
     sync,
 )
+from peer.edge.lan import beacon, service
 from signaling import messages
 from signaling.settings import Settings
 
@@ -294,6 +297,12 @@ def test_the_protocol_page_has_every_frame_with_all_its_fields(frame: type) -> N
         f"at most {presence.RATE:g} times a second, repeated every {presence.REPEAT:g} s",
         f"{presence.EXPIRES:g} s without any",
         f"`protocol` in `hello` is **{frames.PROTOCOL}**",
+        f"at most {candidates.ROOMS_LIMIT} at a time (`ROOMS_LIMIT`)",
+        f"and the {candidates.REMEMBERED} addresses that answered last",
+        f"UDP port {beacon.BEACON_PORT} (`BEACON_PORT`)",
+        f"groups {beacon.GROUP_IPV4} and {beacon.GROUP_IPV6} with",
+        f"then every {service.ANNOUNCE_EVERY:g} s (`ANNOUNCE_EVERY`)",
+        f"{announcement.BEACON_SIZE} bytes",
     ],
 )
 def test_the_protocol_page_has_the_numbers_of_the_code(words: str) -> None:

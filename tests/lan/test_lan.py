@@ -82,8 +82,9 @@ def test_two_machines_without_a_route_anywhere(network: Network, patience: float
         assert paths(weft) == {"lan"}
         assert not weft.records("warning")
         assert not weft.records("server.state")
-    for weft in (joiner, sharer):
-        assert weft.leave() < 5 * patience
+    assert joiner.leave() < 5 * patience
+    sharer.wait_for("peer.left", reason="bye")
+    assert sharer.leave() < 5 * patience
 
 
 def test_udp_is_blocked_for_everything_but_looking(network: Network, patience: float) -> None:

@@ -166,11 +166,11 @@ class Lan:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        goodbye: list[Work] = [visit.close() for visit in self._visits.values()]
-        if self._mdns is not None:
-            goodbye.append(self._mdns.close())
+        # first what the core had to say: who hears that our server goes leaves its room at once
+        await asyncio.gather(*self._leaving, *(visit.close() for visit in self._visits.values()))
         self._send(gone=True)
-        await asyncio.gather(*goodbye, *self._leaving)
+        if self._mdns is not None:
+            await self._mdns.close()
         self._send(gone=True)  # once more, since one packet may be lost
         if self._beacon is not None:
             self._beacon.close()
