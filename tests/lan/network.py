@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 __all__ = ["Capture", "Host", "Network", "Weft", "missing", "until"]
 
@@ -117,10 +117,21 @@ class Host(Space):
         return Weft(self, arguments)
 
 
+class Place(Protocol):
+    """Where a program runs, and where the home of its user is."""
+
+    name: str
+    place: Path
+
+    def inside(self, *command: str) -> list[str]:
+        """*command*, to be run there."""
+        ...
+
+
 class Weft:
     """One `weft` process on one machine."""
 
-    def __init__(self, host: Host, arguments: tuple[str, ...]) -> None:
+    def __init__(self, host: Place, arguments: tuple[str, ...]) -> None:
         self.name = host.name
         self._out, self._err = host.place / "records", host.place / "errors"
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("WEFT_")}
