@@ -37,10 +37,10 @@ def missing() -> str | None:
         return "network namespaces are a thing of Linux"
     if os.geteuid() != 0:
         return "making network namespaces needs root"
-    for program in ("ip", "nft", "nsenter", "unshare"):
+    for program in ("hostname", "ip", "nft", "nsenter", "unshare"):
         if subprocess.run(["which", program], capture_output=True, check=False).returncode:
             return f"needs {program}, which is not installed here"
-    made = subprocess.run(["unshare", "-mn", "true"], capture_output=True, check=False)
+    made = subprocess.run(["unshare", "-mnu", "true"], capture_output=True, check=False)
     return None if made.returncode == 0 else "this machine allows no new network namespaces"
 
 
@@ -58,7 +58,7 @@ class Space:
 
     def __init__(self) -> None:
         self._holder = subprocess.Popen(
-            ["unshare", "-mn", "cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+            ["unshare", "-mnu", "cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
         )
         own = os.readlink("/proc/self/ns/net")
         until(lambda: os.readlink(f"/proc/{self.pid}/ns/net") != own, LIMIT, "a new network namespace")
@@ -70,7 +70,7 @@ class Space:
 
     def inside(self, *command: str) -> list[str]:
         """*command*, to be run in here."""
-        return ["nsenter", "-t", str(self.pid), "-n", *command]
+        return ["nsenter", "-t", str(self.pid), "-n", "-u", *command]
 
     def run(self, *command: str, text: str | None = None) -> str:
         """Run *command* in here; it must succeed."""
@@ -94,6 +94,7 @@ class Host(Space):
         self.name = name
         self.place = place / name
         self.place.mkdir(parents=True)
+        self.run("hostname", f"host-of-{name}")
 
     def block(self, *rules: str) -> None:
         """Drop packets, both ways."""
@@ -143,7 +144,7 @@ class Weft:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env={**inherited, **own, "PYTHONPATH": str(ROOT)},
+                env={**inherited, **own, "PYTHONPATH": str(ROOT), "LOGNAME": f"user-{host.name}"},
             )
 
     def everything(self) -> list[dict[str, Any]]:
