@@ -88,12 +88,15 @@ class Meeting:
 
     Attributes:
         lost: living text of others that they delete.
-        ghosts: deleted letters that they keep, of runs that they change or that saves here deleted.
+        ghosts: letters that they keep though the disk shows them no more, of runs that they change or that
+            saves here deleted.
+        stale: letters that they delete though the present has them no more.
         hidden: for each change the living runs near its place that the version does not show.
     """
 
     lost: str
     ghosts: int
+    stale: int
     hidden: list[list[Run]]
 
 
@@ -174,28 +177,33 @@ class Ages:
 
     # --- edits of an older version ---------------------------------------------------------------
 
-    def meet(self, hunks: Sequence[Hunk], version: Version) -> Meeting:
-        """Hold *hunks*, changes to the text of *version*, against the present."""
-        meeting = Meeting("", 0, [[] for _ in hunks])
+    def meet(self, hunks: Sequence[Hunk], version: Version, shown: Version) -> Meeting:
+        """Hold *hunks*, changes to the text of *version*, against the present; the disk shows *shown*."""
+        meeting = Meeting("", 0, 0, [[] for _ in hunks])
         first = at = 0
         for run in self:
             while first < len(hunks) and hunks[first].end + REACH < at:
                 first += 1
             if run.is_in(version):
-                gone = _meet_visible(run, at, hunks, first, meeting)
+                is_ghost = not run.lives and not run.is_in(shown)
+                gone, touched = _meet_visible(run, at, hunks, first)
+                meeting.ghosts += len(run.text) - len(gone) if is_ghost and touched else 0
                 meeting.lost += gone if run.lives and run.foreign else ""
+                meeting.stale += 0 if run.lives else len(gone)
                 at += len(run.text)
             elif run.lives:
                 _meet_hidden(run, at, hunks, first, meeting)
         return meeting
 
-    def carry(self, hunks: Sequence[Hunk], version: Version, epoch: int, save: int) -> list[Edit]:
+    def carry(
+        self, hunks: Sequence[Hunk], version: Version, epoch: int, save: int, *, foreign: bool = False
+    ) -> list[Edit]:
         """Make *hunks*, changes to the text of *version*, in the present; what was gone stays gone.
 
         Returns:
             The same changes as edits of the present text.
         """
-        carrier = _Carrier(hunks, epoch, save)
+        carrier = _Carrier(hunks, epoch, save, foreign)
         for run in self:
             carrier.take(run, run.is_in(version))
         self._rebuild(carrier.runs)
@@ -228,7 +236,7 @@ class Ages:
 class _Carrier:
     """One pass over all runs that makes the hunks of one save."""
 
-    def __init__(self, hunks: Sequence[Hunk], epoch: int, save: int) -> None:
+    def __init__(self, hunks: Sequence[Hunk], epoch: int, save: int, foreign: bool) -> None:
         self.runs: list[Run] = []
         self.edits: list[Edit] = []
         self._hunks = hunks
@@ -237,6 +245,7 @@ class _Carrier:
         self._at = 0  # living letters so far, with the edits so far made
         self._epoch = epoch
         self._save = save
+        self._foreign = foreign
         self._insert_here()
 
     def take(self, run: Run, visible: bool) -> None:
@@ -281,7 +290,7 @@ class _Carrier:
 
     def _insert(self, text: str) -> None:
         if text:
-            self.runs.append(Run(text, self._epoch, NEVER, foreign=False, maker=self._save))
+            self.runs.append(Run(text, self._epoch, NEVER, self._foreign, maker=self._save))
             self.edits.append(Edit(self._at, 0, text))
             self._at += len(text)
 
@@ -305,8 +314,8 @@ def _meet_hidden(run: Run, at: int, hunks: Sequence[Hunk], first: int, meeting: 
         meeting.hidden[index].append(run)
 
 
-def _meet_visible(run: Run, at: int, hunks: Sequence[Hunk], first: int, meeting: Meeting) -> str:
-    """What is deleted of a run."""
+def _meet_visible(run: Run, at: int, hunks: Sequence[Hunk], first: int) -> tuple[str, bool]:
+    """What is deleted of a run, and whether it was changed, here or by a save before."""
     end = at + len(run.text)
     deleted, touched = "", run.ours
     for index in range(first, len(hunks)):
@@ -316,9 +325,7 @@ def _meet_visible(run: Run, at: int, hunks: Sequence[Hunk], first: int, meeting:
         if hunk.end >= at:
             touched = True
             deleted += run.text[max(0, hunk.start - at) : hunk.end - at]
-    if touched and not run.lives:
-        meeting.ghosts += len(run.text) - len(deleted)
-    return deleted
+    return deleted, touched
 
 
 def _living(runs: list[Run]) -> int:

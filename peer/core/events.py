@@ -178,6 +178,8 @@ class Stamp:
     size: int
     mode: int
     """Permission bits only."""
+    whole: bool | None = None
+    """Whether nobody had it open for writing when it was read; `None` where that cannot be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,19 +212,25 @@ class FileReplaced:
 
     *displaced* is the content that our new one took the place of, read after the exchange: if a
     save slipped in between our last look and the exchange, it is this.  `None`: there was no file.
+    *was* is the stamp of that file.
     """
 
     path: str
     stamp: Stamp
     displaced: bytes | None
+    was: Stamp | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DisplacedChanged:
-    """A writer that still held the displaced file open wrote into it; this is what it holds now."""
+    """A writer that still held the displaced file open wrote into it; this is what it holds now.
+
+    *stamp* is `None` for a content of an earlier run, of which nobody knows when it was written.
+    """
 
     path: str
     content: bytes
+    stamp: Stamp | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,7 @@ class Files:
             del board.wake[doc]
             file = board.files[doc]
             if file.late is not None and file.late.due <= now:
-                self._intake.take_displaced(file, file.late.content, now)
+                self._outcomes.believe_late(file, file.late, now)
             elif file.late is not None:
                 board.wake_at(file, file.late.due)
             if file.settling is not None or file.failures:

@@ -35,6 +35,10 @@ WARNINGS: Final = 10_000
 """Things warned of that are remembered, so that each is said once; beyond that all are forgotten."""
 
 
+DISPLACED_LIMIT: Final = 16
+"""Displaced files of which we know what they held: half a second of the quickest writing."""
+
+
 class Deed(Enum):
     """What the disk was asked to do."""
 
@@ -71,6 +75,7 @@ class Late:
     """A save that our writing took the place of, and when it is believed as it is."""
 
     content: bytes
+    stamp: Stamp | None
     due: float
 
 
@@ -88,10 +93,12 @@ class FileState:
             restart, oldest first.
         saved_before: those of them that saves on this side brought, so that what was new in them is ours.
         known: what of the file its people could see on disk; `None` when not known.
-        displaced_from, displaced_raw: the version, and its bytes, that our last writing took the place of.
+        displaced_from: the versions that our last writings took the place of, by the inode that held each.
+        displaced_raw: the bytes of the last of them.
         displaced: digest of what was really displaced, when that was something else.
         late: a displaced save that may not be whole yet.
         taken_at: when a save was last taken in.
+        written_ns: when the newest save that was taken in was written, by the file system's clock.
         by: who changed it last.
     """
 
@@ -108,7 +115,7 @@ class FileState:
     seen: bool = True
     known: bytes | None = None
     shadows: Shadows | None = None
-    displaced_from: Version | None = None
+    displaced_from: dict[int, Version] = field(default_factory=dict)
     displaced_raw: bytes = b""
     displaced: bytes | None = None
     late: Late | None = None
@@ -119,6 +126,7 @@ class FileState:
     failures: int = 0
     pause_until: float = 0.0
     taken_at: float = -inf
+    written_ns: int = 0
     by: str = ""
 
 
@@ -255,6 +263,13 @@ class Board:
     def wake_at(self, file: FileState, moment: float) -> None:
         """Look at this file again at *moment* at the latest."""
         self.wake[file.doc] = min(moment, self.wake.get(file.doc, moment))
+
+    def note_displaced(self, file: FileState, inode: int, version: Version) -> None:
+        """The inode, which has no name any more, holds this version."""
+        file.displaced_from.pop(inode, None)
+        file.displaced_from[inode] = version
+        if len(file.displaced_from) > DISPLACED_LIMIT:
+            del file.displaced_from[next(iter(file.displaced_from))]
 
     # --- texts -----------------------------------------------------------------------------------------
 

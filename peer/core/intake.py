@@ -13,7 +13,7 @@ from peer.core.outgoing import PLAIN_MODE, keep_beside
 from peer.core.settling import LOOK_SECONDS, Settling
 from peer.errors import UsageError
 
-__all__ = ["Intake", "is_executable"]
+__all__ = ["Intake", "is_executable", "is_whole"]
 
 LATE_SECONDS: Final = 3.0
 """A displaced save is reported within this time; another save taken in meanwhile is the newer one."""
@@ -38,7 +38,7 @@ class Intake:
         if digest == file.digest:
             file.settling, file.size = None, len(content)
             self._take_mode(file, stamp)
-        elif self._is_to_be_believed(file, content, now):
+        elif self._is_to_be_believed(file, content, stamp, now):
             file.settling = None
             self._believe(file, content, digest, stamp, now)
 
@@ -76,10 +76,9 @@ class Intake:
         if self._as_written(file) == held:
             file.known = self._board.document(file).state_vector()
 
-    def _is_to_be_believed(self, file: FileState, content: bytes, now: float) -> bool:
+    def _is_to_be_believed(self, file: FileState, content: bytes, stamp: Stamp, now: float) -> bool:
         """Whether this is a whole save, or has stayed as it is for long enough."""
-        whole = not looks_cut(content, file.raw) if not file.binary else bool(content)
-        if whole and (file.binary or read_text(content) is not None):
+        if is_whole(content, stamp, file.raw) and (file.binary or read_text(content) is not None):
             return True
         if file.settling is None:
             file.settling = Settling(content, now, now)
@@ -107,7 +106,7 @@ class Intake:
         elif raw is None:
             self._take_blob(file, content, digest, stamp)
         elif self.take_text(file, raw, now):
-            file.taken_at = now
+            file.taken_at, file.written_ns = now, max(file.written_ns, stamp.mtime_ns)
             self._now_on_disk(file, content, digest, stamp)
 
     def _hold_back(self, file: FileState) -> None:
@@ -131,7 +130,14 @@ class Intake:
     # --- texts -----------------------------------------------------------------------------------------
 
     def take_text(
-        self, file: FileState, raw: str, now: float, against: Version | None = None, *, late: bool = False
+        self,
+        file: FileState,
+        raw: str,
+        now: float,
+        against: Version | None = None,
+        *,
+        late: bool = False,
+        displaced: bool = False,
     ) -> bool:
         """Make in the document what a save, *raw*, changed in the version that it came from.
 
@@ -141,7 +147,7 @@ class Intake:
         board = self._board
         shadows = board.shadows(file)
         text = take_ends(raw, self._present(file))
-        edits = shadows.take_in(text.text, now, against, late=late)
+        edits = shadows.take_in(text.text, now, against, late=late, displaced=displaced)
         try:
             board.edit(file, edits)
         except UsageError as error:
@@ -155,7 +161,9 @@ class Intake:
             board.catalog.set_crlf(file.doc, text.crlf)
         return True
 
-    def take_displaced(self, file: FileState, content: bytes, now: float, *, newest: bool = False) -> None:
+    def take_displaced(
+        self, file: FileState, content: bytes, stamp: Stamp | None, now: float, *, newest: bool
+    ) -> None:
         """Take in a save that our last writing displaced; an empty one says nothing.
 
         Unless it is known to be the *newest*, what it lacks is not believed soon after another save.
@@ -167,7 +175,9 @@ class Intake:
         elif raw and file.shadows is not None:
             standing = file.shadows.last
             late = not newest and now - file.taken_at < LATE_SECONDS
-            if self.take_text(file, raw, now, file.displaced_from, late=late):
+            if self.take_text(file, raw, now, displaced_version(file, stamp), late=late, displaced=True):
+                if stamp is not None:
+                    self._board.note_displaced(file, stamp.inode, file.shadows.last)
                 self._board.tell(file.path or "", "edited", DISK)
                 # Its editor goes on from it, perhaps after we were started again.
                 self._board.save_shadow(file, content, intent=False)
@@ -285,6 +295,23 @@ class Intake:
         if not board.read_only and known is not None:
             board.catalog.bury(file.doc, known)
             board.tell(path, "deleted", DISK)
+
+
+def is_whole(content: bytes, stamp: Stamp | None, before: bytes) -> bool:
+    """Whether a file that held *before* was not read in the middle of a save.
+
+    An emptied one is never whole: some editors empty a file, close it, and open it again to write.
+    """
+    if stamp is None or stamp.whole is None:
+        return bool(content) and not looks_cut(content, before)
+    return bool(content) and stamp.whole
+
+
+def displaced_version(file: FileState, stamp: Stamp | None) -> Version | None:
+    """What a displaced file held before it was written to: its own version, or that of the last one."""
+    versions = file.displaced_from
+    found = versions.get(stamp.inode) if stamp is not None else None
+    return found or next(reversed(versions.values()), None)
 
 
 def is_executable(stamp: Stamp) -> bool:

@@ -3,7 +3,7 @@
 from typing import Final, assert_never
 
 from peer.core.actions import ForgetShadow, ReadFile
-from peer.core.contents import digest_of, looks_cut, read_text
+from peer.core.contents import digest_of, read_text
 from peer.core.events import (
     DisplacedChanged,
     FileMoved,
@@ -11,9 +11,10 @@ from peer.core.events import (
     FileReplaced,
     FileTrouble,
     ReplaceRefused,
+    Stamp,
 )
 from peer.core.filestate import Board, Deed, FileState, Late
-from peer.core.intake import Intake
+from peer.core.intake import Intake, is_whole
 from peer.core.outgoing import PACE_SECONDS
 from peer.core.sights import Sights
 
@@ -61,7 +62,7 @@ class Outcomes:
             return
         board, order, shadows = self._board, file.order, file.shadows
         created = order.expected is None
-        before, raw = (shadows.last if shadows is not None else None), file.raw
+        raw, inode = file.raw, event.was.inode if event.was is not None else file.inode
         file.order, file.digest, file.size = None, order.digest, len(order.raw)
         file.raw, file.known = (b"" if file.binary else order.raw), order.known
         file.executable, file.failures = order.executable, 0
@@ -69,32 +70,45 @@ class Outcomes:
         file.pause_until = now + PACE_SECONDS
         board.settle_at(file, event.path)
         if shadows is not None and order.version is not None:
+            board.note_displaced(file, inode, shadows.last)
             shadows.stands(order.version, now)
-            file.displaced_from, file.displaced_raw = before, raw
+            file.displaced_raw = raw
         board.save_shadow(file, order.digest if file.binary else order.raw, intent=False, stamp=event.stamp)
         board.tell(event.path, "created" if created else "edited", file.by)
         if event.displaced is not None and digest_of(event.displaced) != order.expected:
             # what was reported before this was on disk before it: nothing newer was taken in yet
-            self._slipped_in(file, event.displaced, now, newest=True)
+            self._slipped_in(file, event.displaced, event.was, now, newest=True)
         self._done(file)
 
     def _displaced_changed(self, event: DisplacedChanged, now: float) -> None:
         file = self._board.at(event.path)
-        if file is not None and digest_of(event.content) not in (file.displaced, file.digest):
-            self._slipped_in(file, event.content, now, newest=False)
+        if file is not None and self._is_news(file, digest_of(event.content)):
+            newest = event.stamp is not None and event.stamp.mtime_ns >= file.written_ns
+            self._slipped_in(file, event.content, event.stamp, now, newest=newest)
             self._board.touch(file)
 
-    def _slipped_in(self, file: FileState, content: bytes, now: float, *, newest: bool) -> None:
+    def believe_late(self, file: FileState, late: Late, now: float) -> None:
+        """Nothing more came of a displaced save: take it as it is."""
+        newest = late.stamp is not None and late.stamp.mtime_ns >= file.written_ns
+        self._intake.take_displaced(file, late.content, late.stamp, now, newest=newest)
+
+    def _is_news(self, file: FileState, digest: bytes) -> bool:
+        return digest != file.digest and (digest != file.displaced or file.late is not None)
+
+    def _slipped_in(
+        self, file: FileState, content: bytes, stamp: Stamp | None, now: float, *, newest: bool
+    ) -> None:
         """A save came just before our writing took its place: it is taken in all the same."""
         file.displaced = digest_of(content)
         if self._board.read_only or file.binary:
             self._intake.keep_content(file, content)
-        elif read_text(content) is None or looks_cut(content, file.displaced_raw):
+        elif read_text(content) is None or not is_whole(content, stamp, file.displaced_raw):
             # Its writer may be in the middle; if it goes on, we are told of that.
-            file.late = Late(content, now + LATE_SECONDS)
+            file.late = Late(content, stamp, now + LATE_SECONDS)
             self._board.wake_at(file, file.late.due)
         else:
-            self._intake.take_displaced(file, content, now, newest=newest)
+            file.written_ns = max(file.written_ns, stamp.mtime_ns if stamp is not None else 0)
+            self._intake.take_displaced(file, content, stamp, now, newest=newest)
 
     def _refused(self, event: ReplaceRefused, now: float) -> None:
         file = self._ordered(event.path, *Deed)

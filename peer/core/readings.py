@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import Final
 
 from peer.core.ages import Run, Version
-from peer.core.textdiff import Hunk, hunks
+from peer.core.textdiff import Hunk, missing
 
 __all__ = ["Reading", "costs", "count", "letters", "new_words", "words_of"]
 
@@ -29,6 +29,7 @@ class Reading:
         ruled_out: the save repeats what came after this version, so it does not come from it.
         odd: letters that it inserts though our own later text has those words, and that it keeps though
             they are gone.
+        stale: letters that it deletes though they are gone already.
         size: letters that it deletes and inserts.
         outdated: the last save on this side is not in this version, so its editor would have to be another.
         protected: chosen because a nearer version would have lost text of others.
@@ -41,6 +42,7 @@ class Reading:
     ruled_out: bool
     odd: int
     size: int
+    stale: int = 0
     outdated: bool = False
     protected: bool = False
 
@@ -51,6 +53,10 @@ class Reading:
         """
         replaced = sum(hunk.end - hunk.start for hunk in self.hunks if hunk.inserted)
         return self.ruled_out, self.size + 2 * replaced, sum(len(hunk.inserted) for hunk in self.hunks)
+
+    def is_plain(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not (self.lost or self.ruled_out or self.odd or self.stale)
 
     def without_deletions(self) -> "Reading":
         """Only what it inserts."""
@@ -89,14 +95,14 @@ def costs(runs: list[Run], content: str, epochs: int) -> list[int]:
 
 def _kept(runs: list[Run], content: str) -> Iterator[int]:
     """How many letters of each run are found in *content*, in order."""
-    changes = hunks("".join(run.text for run in runs), content)
+    gaps = missing("".join(run.text for run in runs), content)
     at = index = 0
     for run in runs:
         end = at + len(run.text)
         gone = 0
-        while index < len(changes) and changes[index].start < end:
-            gone += max(0, min(changes[index].end, end) - max(changes[index].start, at))
-            if changes[index].end > end:
+        while index < len(gaps) and gaps[index][0] < end:
+            gone += max(0, min(gaps[index][1], end) - max(gaps[index][0], at))
+            if gaps[index][1] > end:
                 break
             index += 1
         yield len(run.text) - gone

@@ -8,7 +8,8 @@ carried into the present text.
 
 Which version a save descends from:
 
-1.  The last one on disk, if against it the save deletes nothing that others wrote.
+1.  The last one on disk, if nothing speaks against it: the save deletes nothing that others wrote and
+    nothing that is gone already, and brings no words that its editor can only have from elsewhere.
 2.  Else the version against which it deletes the fewest letters of others.  Among equals the one
     that makes the least of its letters vanish or appear twice, then one that holds the last save,
     then the one that loses the fewest signs and spaces of others, then one that it changes at all,
@@ -22,11 +23,15 @@ Which version a save descends from:
     be repeated and a loss cannot be seen: when the next save has the very same content, after the
     text that we put back stood on disk for `SEEN_SECONDS`, it is believed.
 
+What was new in a save that lost its place on disk at once counts as text of others: the file that an
+editor loads a moment later lacks it, and that does not mean that anybody deleted it.
+
 Limits: text of several editors on this side counts as one person's, so it is not protected from a
 stale save of another local editor, just as it would not be without this program; and an editor
 whose version is older than everything remembered is taken against the oldest.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import nsmallest
@@ -62,6 +67,9 @@ LARGE: Final = 256 * 1024
 
 LARGE_LOOKS: Final = 4
 
+STOOD_LIMIT: Final = 64
+"""Writings of which the moment is known: more than there are in `SEEN_SECONDS` at the quickest pace."""
+
 STEP_LETTERS: Final = 3
 """Shortest whole step of others that nobody types at the same place by chance."""
 
@@ -96,6 +104,7 @@ class Shadows:
         self._runs_limit = RUNS_LIMIT
         self._protected: Version | None = None
         self._since: float | None = None
+        self._stood: deque[tuple[float, int]] = deque(maxlen=STOOD_LIMIT)
         self._own_since = 0
         self._own_save = 0
         self.last = self.mark()
@@ -153,6 +162,7 @@ class Shadows:
         """This version, which we wrote, is on disk from now on."""
         self.last = version
         self._since = now
+        self._stood.append((now, version.epoch))
         self._shown = max(self._shown, version.epoch)
 
     def found(self, text: str, now: float) -> bool:
@@ -164,7 +174,13 @@ class Shadows:
         return False
 
     def take_in(
-        self, content: str, now: float, against: Version | None = None, *, late: bool = False
+        self,
+        content: str,
+        now: float,
+        against: Version | None = None,
+        *,
+        late: bool = False,
+        displaced: bool = False,
     ) -> list[Edit]:
         """Say what a save that left *content* on disk means for the present text.
 
@@ -176,11 +192,13 @@ class Shadows:
             against: what was on disk when it was saved, when that is no longer `last`.
             late: later saves were taken in before this one; so what it lacks says nothing, and only
                 what it alone has is taken.
+            displaced: it lost its place on disk already, so an editor that loads the file now does not get
+                what is new in it: that is protected as text of others is.
         """
         reading = self._read(content, against or self.last, now, late=late)
         plain = self._is_present(reading.version)
         save = 0 if plain else self._free_bit()
-        edits = self._ages.carry(reading.hunks, reading.version, self._epoch, save)
+        edits = self._ages.carry(reading.hunks, reading.version, self._epoch, save, foreign=displaced)
         self._gone += sum(edit.deleted for edit in edits)
         self._changed = self._changed or bool(edits)
         self._since = None
@@ -205,10 +223,11 @@ class Shadows:
     def _read(self, content: str, last: Version, now: float, *, late: bool) -> Reading:
         if content == self._ages.present():
             return Reading(self.mark(), [], lost=0, lost_letters=0, ruled_out=False, odd=0, size=0)
-        newest = self._against(last, content)
-        if not late and (not newest.lost or self._is_repeated(content, now)):
+        fresh = self._first_unread(now)
+        newest = self._against(last, content, fresh)
+        if not late and (newest.is_plain() or self._is_repeated(content, now)):
             return newest
-        others = (self._against(version, content) for version in self._candidates(content))
+        others = (self._against(version, content, fresh) for version in self._candidates(content))
         readings = [newest, *others]
         if late:
             return min(readings, key=Reading.distance).without_deletions()
@@ -226,7 +245,8 @@ class Shadows:
         name = hash(content)
         same = [mark.version for mark in self._marks if mark.name == name][-2:]
         stale = [mark.version for mark in self._branches[-looks:]]
-        return {*same, *stale, *self._likeliest(content, looks)}
+        recent = [mark.version for mark in self._marks[-looks // 2 :]]
+        return {*same, *stale, *recent, *self._likeliest(content, looks)}
 
     def _likeliest(self, content: str, looks: int) -> list[Version]:
         """The versions that a save comes from most likely, by one comparison with all that ever was."""
@@ -236,17 +256,22 @@ class Shadows:
         )
         return [mark.version for mark in likely]
 
-    def _against(self, version: Version, content: str) -> Reading:
+    def _first_unread(self, now: float) -> int:
+        """The first epoch that nobody can have seen on disk and acted on yet."""
+        return next((epoch for stood, epoch in self._stood if now - stood < SEEN_SECONDS), self._epoch)
+
+    def _against(self, version: Version, content: str, fresh: int) -> Reading:
         text = self._ages.text_of(version)
         changes = hunks(text, content)
-        met = self._ages.meet(changes, version)
+        met = self._ages.meet(changes, version, self.last)
         return Reading(
             version,
             changes,
             lost=len(met.lost),
             lost_letters=letters(met.lost),
             ruled_out=self._repeats(met.hidden, changes, text, content),
-            odd=met.ghosts + self._echoes(version, changes, content),
+            odd=met.ghosts + self._echoes(version, changes, content, fresh),
+            stale=met.stale,
             outdated=self._is_outdated(version),
             size=sum(len(hunk.inserted) + hunk.end - hunk.start for hunk in changes),
         )
@@ -279,10 +304,14 @@ class Shadows:
         steps.extend((line, STEP_LETTERS) for text in own for line in text.split("\n"))
         return (text for text, least in steps if letters(text) >= least)
 
-    def _echoes(self, version: Version, changes: Sequence[Hunk], content: str) -> int:
-        living = (run for run in self._ages if run.lives)
-        ours = "".join(" " if run.foreign or run.is_in(version) else run.text for run in living)
-        words = words_of(ours)
+    def _echoes(self, version: Version, changes: Sequence[Hunk], content: str, fresh: int) -> int:
+        """Letters of words that *content* has beyond that version, and that its editor had from elsewhere.
+
+        They are our own later text, or what others deleted so lately that nobody here has read it.
+        """
+        elsewhere = (run for run in self._ages if not run.is_in(version))
+        known = "".join(run.text if _is_echo(run, fresh) else " " for run in elsewhere)
+        words = words_of(known)
         return sum(len(word) for word in new_words(content, changes) if word in words)
 
     # --- bounds ------------------------------------------------------------------------------------
@@ -319,3 +348,9 @@ class Shadows:
             self.last = replace(self.last, epoch=floor)
         self._ages.forget(floor, self._used())
         self._gone = sum(len(run.text) for run in self._ages if not run.lives)
+
+
+def _is_echo(run: Run, fresh: int) -> bool:
+    if run.lives:
+        return not run.foreign
+    return run.died >= fresh and not run.ours

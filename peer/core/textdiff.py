@@ -18,7 +18,7 @@ from rapidfuzz.distance import Indel
 
 from peer.core.edits import Edit
 
-__all__ = ["Hunk", "common_ends", "diff", "hunks"]
+__all__ = ["Hunk", "common_ends", "diff", "hunks", "missing"]
 
 CELLS_LIMIT: Final = 1 << 24
 """Largest product of two lengths compared exactly: 2 MiB of bits and some 20 ms at this size."""
@@ -67,8 +67,7 @@ class Hunk:
 
 def diff(old: str, new: str) -> list[Edit]:
     """Edits, from the front to the back, that turn *old* into *new*; none when they are equal."""
-    edits: list[Edit] = []
-    shift = 0
+    edits, shift = list[Edit](), 0
     for hunk in hunks(old, new):
         edits.append(Edit(hunk.start + shift, hunk.end - hunk.start, hunk.inserted))
         shift += len(hunk.inserted) - (hunk.end - hunk.start)
@@ -84,6 +83,17 @@ def hunks(old: str, new: str) -> list[Hunk]:
     back = len(old) - _next_line(old, len(old) - back)
     middle = _compare_lines(old[front : len(old) - back], new[front : len(new) - back])
     return _settled(old, _joined(old, (Hunk(h.start + front, h.end + front, h.inserted) for h in middle)))
+
+
+def missing(old: str, new: str) -> list[tuple[int, int]]:
+    """Where *old* has words that are not in *new*, in the same order; it says nothing of what people did."""
+    front = common_prefix(old, new)
+    back = common_suffix(old, new, min(len(old), len(new)) - front)
+    b, d = len(old) - back, len(new) - back
+    if (b - front) * (d - front) > CELLS_LIMIT:
+        return [(hunk.start, hunk.end) for hunk in hunks(old, new)]
+    left, right = _spread(_WORDS.findall(old, front, b), _WORDS.findall(new, front, d))
+    return [(front + i, front + j) for i, j, _, _ in _exactly(left, right, 0, 0)]
 
 
 def _line_start(text: str, at: int) -> int:
@@ -182,15 +192,15 @@ def _compare_weighed(old: str, new: str, a: int, b: int, c: int, d: int) -> list
     Otherwise five brackets and spaces of different words, found in the same order, would count for more
     than the one word between them that stayed, and that word would be deleted and written again.
     """
-    names: dict[tuple[str, int], int] = {}
-    left = _spread(_WORDS.findall(old, a, b), names)
-    right = _spread(_WORDS.findall(new, c, d), names)
+    left, right = _spread(_WORDS.findall(old, a, b), _WORDS.findall(new, c, d))
     return [_tight(old, new, a + i, a + j, c + k, c + m) for i, j, k, m in _exactly(left, right, 0, 0)]
 
 
-def _spread(words: Sequence[str], names: dict[tuple[str, int], int]) -> list[int]:
-    """A number for each letter, the same only for the same letter of the same word."""
-    return [names.setdefault((word, at), len(names)) for word in words for at in range(len(word))]
+def _spread(*texts: Sequence[str]) -> list[list[int]]:
+    """For each text a number for each letter, the same only for the same letter of the same word."""
+    names: dict[tuple[str, int], int] = {}
+    spread = ([(word, at) for word in words for at in range(len(word))] for words in texts)
+    return [[names.setdefault(letter, len(names)) for letter in letters] for letters in spread]
 
 
 def _is_mixed(found: Sequence[Hunk]) -> bool:

@@ -38,6 +38,8 @@ class Kind(Enum):
     """A writer closed the file, or it was put in place by a rename: it can be read now."""
     GOING_ON = auto()
     """Something is happening to it: more is likely to come at once."""
+    DISPLACED = auto()
+    """A writer closed a file that we displaced; the path is its name in `.weft/tmp`."""
     UNKNOWN = auto()
     """Changes were missed: the whole folder must be looked at."""
     OWN_PLACE = auto()

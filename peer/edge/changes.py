@@ -158,7 +158,7 @@ class Changes:
         if found is None or found.content is None:
             return self._undo(directory, name, action, draft, found)
         self._displaced.add(action.path, draft.spot, found, is_news=_digest(found) != action.expected)
-        return [self._replaced(action, draft, found.content)]
+        return [self._replaced(action, draft, found)]
 
     def _place(
         self,
@@ -179,9 +179,12 @@ class Changes:
                     raise
         raise AssertionError  # the second turn returns or raises
 
-    def _replaced(self, action: ReplaceFile, draft: Draft, displaced: bytes | None) -> FileEvent:
+    def _replaced(self, action: ReplaceFile, draft: Draft, displaced: Found | None) -> FileEvent:
         self._known.note(action.path, Found(action.content, draft.status))
-        return FileReplaced(action.path, stamp_of(draft.status), displaced)
+        stamp = stamp_of(draft.status)
+        if displaced is None:
+            return FileReplaced(action.path, stamp, None)
+        return FileReplaced(action.path, stamp, displaced.content, displaced.stamp)
 
     def _taken(self, draft: Draft) -> Found | None:
         try:
@@ -197,7 +200,7 @@ class Changes:
         events: list[FileEvent] = []
         is_news = ours.content != action.content
         if is_news and ours.content is not None:
-            events.append(DisplacedChanged(action.path, ours.content))
+            events.append(DisplacedChanged(action.path, ours.content, ours.stamp))
         self._displaced.add(action.path, draft.spot, ours, is_news=is_news)
         if found is None:
             raise StorageError("something that is not a file took its name a moment ago")
@@ -208,7 +211,7 @@ class Changes:
         old = read_file(draft.directory, draft.name, self._limit)
         is_news = _digest(old) != action.expected
         if is_news and old.content is not None:
-            events.append(DisplacedChanged(action.path, old.content))
+            events.append(DisplacedChanged(action.path, old.content, old.stamp))
         self._displaced.add(action.path, draft.spot, old, is_news=is_news)
         return [*events, self._refuse(action.path, self._look(directory, name))]
 
@@ -241,7 +244,7 @@ class Changes:
             refused = self._refuse(action.path, self._look(directory, name))
             if taken.content is None:
                 return [refused]
-            return [DisplacedChanged(action.path, taken.content), refused]
+            return [DisplacedChanged(action.path, taken.content, taken.stamp), refused]
         return [self._refuse(action.path, taken)]
 
     # --- moving ---------------------------------------------------------------------------------------

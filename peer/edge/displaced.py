@@ -1,14 +1,12 @@
 """Files that lost their place to a newer one and may still be written to.
 
 An editor that opened a file before we replaced it goes on writing into the displaced one, which no
-longer has a name outside `.weft`.  So each is looked at again a moment later, and, while some
-program holds it open for writing, for a minute more.  Linux can tell whether one does: a read lease
-is granted only on a file that nobody has open for writing (fcntl(2), F_SETLEASE).
+longer has a name outside `.weft`.  Where the system tells of a writer that closes such a file, it is
+looked at in that moment.  In any case each is looked at again a moment later, and, while some
+program holds it open for writing, for a minute more.
 """
 
-import fcntl
 import heapq
-import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,8 +14,8 @@ from hashlib import sha256
 from typing import Final
 
 from peer.core.events import DisplacedChanged, FileEvent, FileTrouble
-from peer.edge.safe_paths import Found, Key, Root, key_of, open_file, read_file
-from peer.edge.scratch import Scratch, Spot
+from peer.edge.safe_paths import Found, Key, Root, key_of, read_file
+from peer.edge.scratch import Scratch, Spot, number_of
 from peer.edge.trash import TRASH_DIRECTORY, Trash
 from peer.errors import StorageError
 
@@ -47,6 +45,7 @@ class _Copy:
     spot: Spot = field(compare=False)
     digest: bytes = field(compare=False)
     key: Key = field(compare=False)
+    whole: bool | None = field(compare=False)
     looks: int = field(compare=False, default=0)
     keep: bool = field(compare=False, default=False)
 
@@ -85,7 +84,7 @@ class Displaced:
         if not is_news:
             spot = self._scratch.mark_seen(spot, digest)
         due = self._clock() + FIRST_LOOK_SECONDS
-        copy = _Copy(due, self._count, path, spot, digest, key_of(found.status))
+        copy = _Copy(due, self._count, path, spot, digest, key_of(found.status), found.whole)
         self._latest[path] = copy
         heapq.heappush(self._copies, copy)
         if len(self._copies) > COPIES_LIMIT:
@@ -101,12 +100,20 @@ class Displaced:
         while self._copies and self._copies[0].due <= now:
             self._look(heapq.heappop(self._copies), last=False)
 
+    def heard(self, name: str) -> None:
+        """Somebody closed the scratch file *name*, which may be a displaced one."""
+        number = number_of(name)
+        for copy in self._copies:
+            if number_of(copy.spot.name) == number:
+                with suppress(OSError, StorageError), self._root.directory(copy.spot.directory) as directory:
+                    self._report(copy, read_file(directory, copy.spot.name, self._limit))
+
     def leave(self) -> None:
         """Let go of those that nobody wrote to; the others are for the next run to find."""
         for copy in self._copies:
             with suppress(OSError, StorageError), self._root.directory(copy.spot.directory) as directory:
-                held = _is_held_for_writing(directory, copy.spot.name)
                 found = read_file(directory, copy.spot.name, self._limit)
+                held = _is_held(found)
                 if not held and found.content is not None and sha256(found.content).digest() == copy.digest:
                     self._let_go(copy, held)
 
@@ -119,16 +126,15 @@ class Displaced:
     def _look(self, copy: _Copy, *, last: bool) -> None:
         try:
             with self._root.directory(copy.spot.directory) as directory:
-                # Asked before reading: whoever is still writing then is asked about again.
-                held = _is_held_for_writing(directory, copy.spot.name)
-                self._report(copy, read_file(directory, copy.spot.name, self._limit))
+                found = read_file(directory, copy.spot.name, self._limit)
+            self._report(copy, found)
         except FileNotFoundError:
             self._forget(copy)
         except (OSError, StorageError) as error:
             self._forget(copy)
             self._emit(FileTrouble(copy.path, f"the copy in {copy.spot.directory} is unreadable: {error}"))
         else:
-            self._decide(copy, held, last)
+            self._decide(copy, _is_held(found), last)
 
     def _report(self, copy: _Copy, found: Found) -> None:
         if found.content is None:
@@ -138,9 +144,10 @@ class Displaced:
             copy.keep = True
             return
         digest = sha256(found.content).digest()
-        if digest != copy.digest:
-            copy.digest = digest
-            self._emit(DisplacedChanged(copy.path, found.content))
+        is_finished = found.whole is True and copy.whole is False
+        if digest != copy.digest or is_finished:
+            copy.digest, copy.whole = digest, found.whole
+            self._emit(DisplacedChanged(copy.path, found.content, found.stamp))
 
     def _decide(self, copy: _Copy, held: bool | None, last: bool) -> None:
         copy.looks += 1
@@ -170,18 +177,6 @@ class Displaced:
             del self._latest[copy.path]
 
 
-def _is_held_for_writing(directory: int, name: str) -> bool | None:
-    """Whether some program has the file open for writing; `None` where nobody can tell."""
-    if not hasattr(fcntl, "F_SETLEASE"):
-        return None
-    with open_file(directory, name) as fd:
-        try:
-            # The default signal for a lease that somebody breaks would end the program.
-            fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return None
-        return False
+def _is_held(found: Found) -> bool | None:
+    """Whether some program had the file open for writing; `None` where nobody can tell."""
+    return None if found.whole is None else not found.whole

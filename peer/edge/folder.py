@@ -137,6 +137,10 @@ class Folder:
                 self._waiting_looks.discard(path)
                 self._has_overrun = True
 
+    def look_displaced(self, name: str) -> None:
+        """A writer closed the file *name* in `.weft/tmp`: report it if it is a displaced one, and news."""
+        self._enqueue(partial(self._displaced.heard, name))
+
     def check_place(self) -> None:
         """Report when the folder is no longer where it was, and sweep when it is again."""
         self._enqueue(self._lookout.check_place)

@@ -15,6 +15,7 @@ from typing import Final
 
 from peer.edge.change_source import Change, Kind, SourceFailed
 from peer.edge.safe_paths import Root
+from peer.edge.scratch import SCRATCH_DIRECTORY
 from peer.errors import StorageError
 
 __all__ = ["InotifySource"]
@@ -75,6 +76,7 @@ class InotifySource:
             self._poll.register(fd, select.POLLIN)
         try:
             self._adopt("")
+            self._add(SCRATCH_DIRECTORY, _CLOSE_WRITE)
         except SourceFailed:
             self.close()
             raise
@@ -122,8 +124,13 @@ class InotifySource:
         directory = self._paths.get(watch)
         if directory is None:
             return []
-        if not name:
-            return self._understand_own(directory, mask)
+        return (
+            self._understand_inside(directory, mask, name) if name else self._understand_own(directory, mask)
+        )
+
+    def _understand_inside(self, directory: str, mask: int, name: str) -> list[Change]:
+        if directory == SCRATCH_DIRECTORY:
+            return [Change(Kind.DISPLACED, name)]
         path = f"{directory}/{name}" if directory else name
         if not self._is_of_interest(path, bool(mask & _IS_DIRECTORY)):
             return []
@@ -153,10 +160,10 @@ class InotifySource:
             if self._add(path):
                 waiting += self._directories_in(path)
 
-    def _add(self, path: str) -> bool:
+    def _add(self, path: str, mask: int = _IN_DIRECTORY) -> bool:
         where = os.fsencode(self._root.path / path)
-        mask = _IN_DIRECTORY | _ONLY_DIRECTORIES_NO_LINKS
-        watch: int = self._library.inotify_add_watch(self._fd, where, ctypes.c_uint32(mask))
+        flags = ctypes.c_uint32(mask | _ONLY_DIRECTORIES_NO_LINKS)
+        watch: int = self._library.inotify_add_watch(self._fd, where, flags)
         if watch < 0:
             if ctypes.get_errno() == errno.ENOSPC:
                 raise SourceFailed(_LIMIT_REACHED)

@@ -16,6 +16,7 @@ from typing import Final
 
 from peer.core.events import Stamp
 from peer.core.paths import check_path
+from peer.edge.leases import read_lease
 from peer.errors import StorageError
 
 __all__ = [
@@ -62,9 +63,10 @@ def sentence(error: OSError) -> str:
     return _SENTENCES.get(error.errno or 0, f"the disk says: {error.strerror or error}")
 
 
-def stamp_of(status: os.stat_result) -> Stamp:
-    """The part of *status* that the core wants to know."""
-    return Stamp(status.st_ino, status.st_mtime_ns, status.st_size, stat.S_IMODE(status.st_mode) & 0o777)
+def stamp_of(status: os.stat_result, whole: bool | None = None) -> Stamp:
+    """The part of *status* that the core wants to know, and whether the file was whole."""
+    mode = stat.S_IMODE(status.st_mode) & 0o777
+    return Stamp(status.st_ino, status.st_mtime_ns, status.st_size, mode, whole)
 
 
 def key_of(status: os.stat_result) -> Key:
@@ -74,15 +76,19 @@ def key_of(status: os.stat_result) -> Key:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A regular file as it was read; *content* is `None` when it is larger than the limit."""
+    """A regular file as it was read; *content* is `None` when it is larger than the limit.
+
+    *whole*: whether nobody had it open for writing then; `None` where that cannot be told.
+    """
 
     content: bytes | None
     status: os.stat_result
+    whole: bool | None = None
 
     @property
     def stamp(self) -> Stamp:
-        """See `stamp_of`."""
-        return stamp_of(self.status)
+        """What the core wants to know of it."""
+        return stamp_of(self.status, self.whole)
 
 
 class Root:
@@ -183,18 +189,18 @@ def read_file(directory: int, name: str, limit: int) -> Found:
     Raises:
         FileNotFoundError, StorageError, OSError: as for `open_file`.
     """
-    with open_file(directory, name) as fd:
-        return _read_calmly(fd, limit)
+    with open_file(directory, name) as fd, read_lease(fd) as whole:
+        return _read_calmly(fd, limit, whole)
 
 
-def _read_calmly(fd: int, limit: int) -> Found:
+def _read_calmly(fd: int, limit: int, whole: bool | None) -> Found:
     for _ in range(_CALM_READS):
         before = os.fstat(fd)
         content = _read_from_start(fd, limit)
         status = os.fstat(fd)
-        if key_of(before) == key_of(status):
+        if whole or key_of(before) == key_of(status):
             break
-    return Found(content, status)
+    return Found(content, status, whole)
 
 
 def _read_from_start(fd: int, limit: int) -> bytes | None:

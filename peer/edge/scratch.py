@@ -35,6 +35,7 @@ __all__ = [
     "Spot",
     "file_name_of",
     "leftover_of",
+    "number_of",
     "open_private_directory",
     "path_of",
 ]
@@ -135,6 +136,12 @@ def leftover_of(spot: Spot) -> Leftover:
     if path and spot.directory and spot.directory != SCRATCH_DIRECTORY:
         path = f"{spot.directory}/{path}"
     return Leftover(spot, state, path, number[_NUMBER_DIGITS:])
+
+
+def number_of(name: str) -> str:
+    """What stays the same in the name of a scratch file whatever becomes of it."""
+    number = name.removeprefix(SCRATCH_PREFIX).partition("-")[2].partition("-")[0]
+    return number[:_NUMBER_DIGITS]
 
 
 class Scratch:

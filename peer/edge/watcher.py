@@ -141,6 +141,8 @@ class Watcher:
                 self._folder.look(change.path)
             case Kind.GOING_ON:
                 self._settling.note(change.path, now)
+            case Kind.DISPLACED:
+                self._folder.look_displaced(change.path)
             case Kind.UNKNOWN:
                 self._folder.sweep()
             case Kind.OWN_PLACE:

@@ -10,6 +10,7 @@ from peer.core.contents import digest_of
 from peer.core.documents import Documents
 from peer.core.edits import Edit
 from peer.core.events import (
+    DisplacedChanged,
     FileEvent,
     FileMissing,
     FileReplaced,
@@ -55,8 +56,23 @@ class Desk:
         self.all += actions
         return actions
 
-    def see(self, path: str, content: bytes | None, inode: int = 0, mode: int = 0o644) -> list[Action]:
-        return self.do(FileSeen(path, content, Stamp(inode, 1, len(content or b""), mode)))
+    def see(
+        self,
+        path: str,
+        content: bytes | None,
+        inode: int = 0,
+        mode: int = 0o644,
+        *,
+        written: int = 1,
+        whole: bool | None = None,
+    ) -> list[Action]:
+        return self.do(FileSeen(path, content, Stamp(inode, written, len(content or b""), mode, whole)))
+
+    def displaced(
+        self, path: str, content: bytes, inode: int, written: int, *, whole: bool | None = True
+    ) -> list[Action]:
+        stamp = Stamp(inode, written, len(content), 0o644, whole)
+        return self.do(DisplacedChanged(path, content, stamp))
 
     def miss(self, path: str) -> list[Action]:
         return self.do(FileMissing(path))

@@ -37,6 +37,8 @@ from peer.core.ids import INDEX, DocId
 from peer.core.notices import Notice
 
 SHADOWS_KEPT = 10
+FILE_TIME = 0.004
+"""Steps in which file systems count time."""
 
 
 class World:
@@ -53,8 +55,11 @@ class World:
         self._count += 1
         heapq.heappush(self._queue, (self.now + seconds, self._count, call))
 
+    def chance(self, most: float) -> float:
+        return self.random.random() * most
+
     def soon(self, call: Callable[[], None], most: float = 0.02) -> None:
-        self.later(self.random.random() * most, call)
+        self.later(self.chance(most), call)
 
     def run(self, seconds: float) -> None:
         end = self.now + seconds
@@ -73,6 +78,8 @@ class Inode:
     number: int
     content: bytes
     mode: int = 0o644
+    written: float = 0.0
+    open: bool = False
 
 
 @dataclass
@@ -80,22 +87,27 @@ class Disk:
     """Names and what they stand for; told of every change."""
 
     changed: Callable[[str], None] = lambda path: None
+    changed_displaced: Callable[[str, Inode], None] = lambda path, inode: None
+    clock: Callable[[], float] = lambda: 0.0
     files: dict[str, Inode] = field(default_factory=dict)
     inodes: int = 0
 
     def make(self, content: bytes, mode: int = 0o644) -> Inode:
         self.inodes += 1
-        return Inode(self.inodes, content, mode)
+        return Inode(self.inodes, content, mode, self.clock())
 
     def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """A new file in one step, over what was there."""
         self.files[path] = self.make(content, mode)
         self.changed(path)
 
-    def write(self, path: str, inode: Inode, content: bytes) -> None:
-        inode.content = content
+    def write(self, path: str, inode: Inode, content: bytes, *, open: bool = False) -> None:
+        """Write into a file that may have lost its name meanwhile; it stays *open*, or is closed."""
+        inode.content, inode.written, inode.open = content, self.clock(), open
         if self.files.get(path) is inode:
             self.changed(path)
+        else:
+            self.changed_displaced(path, inode)
 
     def remove(self, path: str) -> None:
         self.files.pop(path, None)
@@ -136,17 +148,22 @@ class Store:
 class Side:
     """One peer: its disk, its store, its core, and the edge between them."""
 
-    def __init__(self, world: World, name: str, *, read_only: bool = False) -> None:
+    def __init__(
+        self, world: World, name: str, *, read_only: bool = False, hears_writers: bool = True
+    ) -> None:
+        """With *hears_writers*, the system tells which files are open, and what becomes of displaced ones."""
         self.world = world
+        self.hears_writers = hears_writers
         self.name = name
         self.read_only = read_only
-        self.disk = Disk(self._watched)
+        self.disk = Disk(self._watched, self._watched_displaced, lambda: world.now)
         self.store = Store()
         self.peers: list[Side] = []
         self.notices: list[Notice] = []
         self.run_number = 0
         self.leftovers: list[tuple[str, Inode]] = []
-        self._displaced: dict[Inode, bytes] = {}
+        self._displaced: dict[Inode, tuple[bytes, bool]] = {}
+        self._told_until = 0.0
         self.start()
 
     # --- life --------------------------------------------------------------------------------------
@@ -178,9 +195,9 @@ class Side:
         if run == self.run_number:
             for path in sorted(self.disk.files):
                 self._report(path)
-            self.event(ScanFinished())
+            self._emit(ScanFinished())
             for path, inode in self.leftovers:
-                self.event(DisplacedChanged(path, inode.content))
+                self._emit(DisplacedChanged(path, inode.content))
             self.leftovers.clear()
             for peer in self.peers:
                 self._meet(peer)
@@ -265,20 +282,29 @@ class Side:
     def _report(self, path: str) -> None:
         inode = self.disk.files.get(path)
         if inode is None:
-            self.event(FileMissing(path))
+            self._emit(FileMissing(path))
         else:
             content = inode.content if len(inode.content) <= BLOB_LIMIT else None
-            self.event(FileSeen(path, content, self._stamp(inode)))
+            self._emit(FileSeen(path, content, self._stamp(inode)))
+
+    def _emit(self, event: FileEvent) -> None:
+        """Events reach the core a moment later, in the order in which they came about."""
+        run = self.run_number
+        due = max(self._told_until, self.world.now + self.world.chance(0.02))
+        self._told_until = due
+        self.world.later(due - self.world.now, lambda: self.event(event) if run == self.run_number else None)
 
     def _stamp(self, inode: Inode) -> Stamp:
-        return Stamp(inode.number, int(self.world.now * 1e9), len(inode.content), inode.mode)
+        whole = not inode.open if self.hears_writers else None
+        time = int(inode.written / FILE_TIME) * int(FILE_TIME * 1e9)
+        return Stamp(inode.number, time, len(inode.content), inode.mode, whole)
 
     def _carry_out(self, action: FileAction, run: int) -> None:
         if run != self.run_number and (isinstance(action, ReadFile) or self.world.random.random() < 0.5):
             return  # the crash came first
         event = self._outcome(action, run)
         if event is not None and run == self.run_number:
-            self._answer(event, run)
+            self._emit(event)
 
     def _outcome(self, action: FileAction, run: int) -> FileEvent | None:
         if isinstance(action, ReadFile):
@@ -301,9 +327,6 @@ class Side:
         self.disk.rename(action.old, action.new)
         return FileMoved(action.old, action.new, self._stamp(self.disk.files[action.new]))
 
-    def _answer(self, event: FileEvent, run: int) -> None:
-        self.world.soon(lambda: self.event(event) if run == self.run_number else None)
-
     def _refusal(self, path: str, expected: bytes | None) -> ReplaceRefused | None:
         inode = self.disk.files.get(path)
         holds = None if inode is None else digest_of(inode.content)
@@ -325,28 +348,37 @@ class Side:
             displaced = self.disk.files.get(action.path)
             if (displaced is None) != (old is None):
                 refused = self._refusal(action.path, action.expected)
-                if refused is not None:
-                    self._answer(refused, run)
+                if refused is not None and run == self.run_number:
+                    self._emit(refused)
                 return
             self.disk.files[action.path] = new
             self.disk.changed(action.path)
+            done = FileReplaced(action.path, self._stamp(new), None)
             if displaced is not None:
-                for wait in (0.25, 1.5):
-                    self.world.later(wait, lambda: self._look_displaced(action.path, displaced, run))
-                self._displaced[displaced] = displaced.content
-            if displaced is not None:
-                self.leftovers.append((action.path, displaced))
-            held = displaced.content if displaced is not None else None
-            self._answer(FileReplaced(action.path, self._stamp(new), held), run)
+                done = replace(done, displaced=displaced.content, was=self._stamp(displaced))
+                self._displace(action.path, displaced, run)
+            if run == self.run_number:
+                self._emit(done)
 
         self.world.soon(exchange, 0.002)
         return None
 
+    def _displace(self, path: str, displaced: Inode, run: int) -> None:
+        for wait in (0.25, 1.5):
+            self.world.later(wait, lambda: self._look_displaced(path, displaced, run))
+        self._displaced[displaced] = displaced.content, displaced.open
+        self.leftovers.append((path, displaced))
+
+    def _watched_displaced(self, path: str, inode: Inode) -> None:
+        if self.hears_writers and inode in self._displaced:
+            self.world.soon(lambda: self._look_displaced(path, inode, self.run_number))
+
     def _look_displaced(self, path: str, inode: Inode, run: int) -> None:
-        if inode.content != self._displaced.get(inode):
-            self._displaced[inode] = inode.content
+        held = inode.content, inode.open
+        if held != self._displaced.get(inode):
+            self._displaced[inode] = held
             # the edge keeps displaced files where it finds them again after a crash
-            self.event(DisplacedChanged(path, inode.content))
+            self._emit(DisplacedChanged(path, inode.content, self._stamp(inode)))
 
 
 class Editor:
@@ -389,7 +421,7 @@ class Editor:
             disk.put(self.path, content)
             self.busy = False
             return
-        disk.write(self.path, inode, b"")
+        disk.write(self.path, inode, b"", open=True)
         half = len(content) // 2
 
         def finish() -> None:
@@ -397,7 +429,7 @@ class Editor:
             self.busy = False
 
         def begin() -> None:
-            disk.write(self.path, inode, content[:half])
+            disk.write(self.path, inode, content[:half], open=True)
             world.soon(finish, 0.06)
 
         world.soon(begin, 0.06)

@@ -65,9 +65,9 @@ def test_a_replacement_is_one_edit() -> None:
 def test_what_meets_others_is_counted() -> None:
     ages = Ages("keep ", foreign=False)
     ages.replace(Edit(5, 0, "theirs"), 1)
-    met = ages.meet(hunks("keep theirs", "keep th"), Version(1))
+    met = ages.meet(hunks("keep theirs", "keep th"), Version(1), Version(1))
     assert (met.lost, met.ghosts, met.hidden) == ("eirs", 0, [[]])
-    met = ages.meet(hunks("keep ", "keep mine"), Version(0))
+    met = ages.meet(hunks("keep ", "keep mine"), Version(0), Version(1))
     assert [run.text for run in met.hidden[0]] == ["theirs"]
 
 
@@ -75,14 +75,14 @@ def test_hidden_text_belongs_to_the_changes_near_it_only() -> None:
     ages = Ages("a" * 100, foreign=False)
     ages.replace(Edit(50, 0, "X"), 1)
     text = "a" * 100
-    met = ages.meet(hunks(text, "b" + text + "c"), Version(0))
+    met = ages.meet(hunks(text, "b" + text + "c"), Version(0), Version(1))
     assert met.hidden == [[], []]
 
 
 def test_letters_kept_of_a_deleted_run_that_is_changed_are_ghosts() -> None:
     ages = Ages("some words here", foreign=False)
     ages.replace(Edit(5, 6, ""), 1)
-    met = ages.meet(hunks("some words here", "some wonders here"), Version(0))
+    met = ages.meet(hunks("some words here", "some wonders here"), Version(0), Version(1))
     assert met.ghosts > 0
 
 

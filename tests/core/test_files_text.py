@@ -6,6 +6,7 @@ from peer.core.actions import ForgetShadow, ReadFile, ReplaceFile, SaveShadow
 from peer.core.contents import digest_of
 from peer.core.edits import Edit
 from peer.core.events import DisplacedChanged
+from peer.core.filestate import DISPLACED_LIMIT
 from peer.core.ids import INDEX
 from peer.core.outgoing import PACE_SECONDS
 from peer.core.settling import MISSING_SECONDS, SETTLE_SECONDS, Settling
@@ -106,6 +107,59 @@ def test_a_displaced_save_that_a_later_one_has_overtaken_deletes_nothing(desk: D
     desk.see("a.txt", b"one\ntwo\nfirst\nsecond\n")
     desk.do(DisplacedChanged("a.txt", b"one\ntwo\nfirst\n"))
     assert sorted(desk.text("a.txt").split()) == ["first", "one", "second", "theirs", "two"]
+
+
+def test_a_displaced_save_that_is_the_newest_may_delete(desk: Desk) -> None:
+    desk.see("a.txt", b"one\ntwo\nfirst\n", inode=1, written=5)
+    desk.others_edit("a.txt", 0, 0, "theirs\n")
+    desk.replaced("a.txt", b"one\ntwo\nfirst\n", inode=2)
+    desk.displaced("a.txt", b"one\nfirst\n", inode=1, written=6)
+    assert desk.text("a.txt") == "theirs\none\nfirst\n"
+
+
+def test_a_displaced_file_is_read_as_a_change_of_what_that_very_file_held(desk: Desk) -> None:
+    desk.see("a.txt", b"one\ntwo\n", inode=1)
+    for number, letter in enumerate("XYZ"):
+        desk.others_edit("a.txt", 0, 0, f"{letter}\n")
+        desk.replaced("a.txt", desk.text("a.txt").partition("\n")[2].encode(), inode=2 + number)
+        desk.wait(1)
+    desk.displaced("a.txt", b"X\ntwo\n", inode=2, written=9)
+    assert desk.text("a.txt") == "Z\nY\nX\ntwo\n"
+    desk.displaced("a.txt", b"X\ntwo\nmore\n", inode=2, written=10)
+    assert desk.text("a.txt") == "Z\nY\nX\ntwo\nmore\n"
+
+
+def test_of_the_files_that_were_displaced_only_the_last_are_remembered(desk: Desk) -> None:
+    for number in range(DISPLACED_LIMIT + 3):
+        desk.others_edit("a.txt", 0, 0, "X")
+        desk.replaced("a.txt", None, inode=100 + number)
+        desk.wait(1)
+    (file,) = desk.files._board.files.values()
+    assert list(file.displaced_from) == list(range(102, 102 + DISPLACED_LIMIT))
+
+
+def test_a_shorter_file_that_nobody_has_open_is_whole(desk: Desk) -> None:
+    desk.see("a.txt", b"two\nX", whole=True)
+    assert desk.text("a.txt") == "two\nX"
+
+
+def test_a_file_that_is_being_written_is_believed_when_it_stays_the_same(desk: Desk) -> None:
+    desk.see("a.txt", b"one\ntwo\nhal", whole=False)
+    assert desk.text("a.txt") == "one\ntwo\n"
+    desk.wait(0.05)
+    desk.see("a.txt", b"one\ntwo\nhalf a line\n", whole=True)
+    assert desk.text("a.txt") == "one\ntwo\nhalf a line\n"
+
+
+def test_a_displaced_save_that_is_finished_later_is_taken_in_once(desk: Desk) -> None:
+    desk.see("a.txt", b"one\ntwo\n", inode=1)
+    desk.others_edit("a.txt", 8, 0, "theirs\n")
+    desk.replaced("a.txt", b"one\ntwo\n", inode=2)
+    desk.displaced("a.txt", b"one\nmine\ntwo\n", inode=1, written=7, whole=False)
+    assert "mine" not in desk.text("a.txt")
+    for _ in range(2):
+        desk.displaced("a.txt", b"one\nmine\ntwo\n", inode=1, written=7)
+        assert desk.text("a.txt") == "one\nmine\ntwo\ntheirs\n"
 
 
 def test_what_shows_during_a_writing_is_looked_at_afterwards(desk: Desk) -> None:

@@ -31,8 +31,9 @@ class File:
     def write(self) -> None:
         self.shadows.stands(self.shadows.mark(), self.now)
 
-    def save(self, content: str, *, late: bool = False) -> str:
-        self.text = apply_edits(self.text, self.shadows.take_in(content, self.now, late=late))
+    def save(self, content: str, *, late: bool = False, displaced: bool = False) -> str:
+        edits = self.shadows.take_in(content, self.now, late=late, displaced=displaced)
+        self.text = apply_edits(self.text, edits)
         assert self.text == self.shadows.present()
         return self.text
 
@@ -248,3 +249,37 @@ def test_a_large_text_is_compared_with_few_versions() -> None:
     text = file.save(stale.replace("0123456789 abcdef\n", "mine\n", 1))
     assert text.count("mine\n") == 1
     assert text.count("theirs") == 6
+
+
+def test_a_stale_save_does_not_bring_back_what_others_deleted_a_moment_ago() -> None:
+    file = File("one\ntheirs\ntwo\n")
+    file.others(4, 7, "")
+    file.write()
+    assert file.save("one\ntheirs\ntwo\nmine\n") == "one\ntwo\nmine\n"
+
+
+def test_a_person_who_has_seen_a_deletion_can_undo_it() -> None:
+    file = File("one\ntheirs\ntwo\n")
+    file.others(4, 7, "")
+    file.write()
+    file.now += SEEN_SECONDS
+    assert file.save("one\ntheirs\ntwo\nmine\n") == "one\ntheirs\ntwo\nmine\n"
+
+
+def test_what_a_displaced_save_brought_is_not_deleted_by_an_editor_that_never_had_it() -> None:
+    file = File("one\ntwo\n")
+    file.others_append("theirs\n")
+    shown = file.shadows.last
+    file.save("one\ntwo\ntheirs\nfirst\n", displaced=True)
+    file.shadows.stands(shown, file.now)
+    file.write()
+    assert file.save("one\ntwo\ntheirs\nsecond\n") == "one\ntwo\ntheirs\nsecond\nfirst\n"
+
+
+def test_a_word_that_seems_to_replace_one_that_is_gone_keeps_its_brackets() -> None:
+    file = File("P\n")
+    file.others_append("<theirs>")
+    file.save("P\n<first>")
+    file.write()
+    file.others(file.text.index("<theirs>"), len("<theirs>"), "")
+    assert file.save("P\n<first><second>") == "P\n<first><second>"

@@ -92,7 +92,7 @@ class Editor(threading.Thread):
         deleted: those that were removed again, each by who typed it.
     """
 
-    def __init__(self, name: str, file: Path, edits: int, seed: int, pause: float = 0.2) -> None:
+    def __init__(self, name: str, file: Path, edits: int, seed: int, pause: float = 0.05) -> None:
         super().__init__(name=name)
         self.file = file
         self.typed: set[str] = set()
@@ -116,8 +116,9 @@ class Editor(threading.Thread):
             text = text.replace(f"{ENDS[0]}{token}{ENDS[1]}", "")
             self.deleted.add(token)
         else:
-            # words that differ as words do: of near-equal ones no comparison can tell which stayed
-            word = "".join(self._random.choices("abcdefghijklmnopqrstuvwxyz", k=8))
+            # words that differ as words do, and ones that differ in a digit, as numbered items do
+            letters = "".join(self._random.choices("abcdefghijklmnopqrstuvwxyz", k=8))
+            word = self._random.choice([letters, f"{self.name}{len(self.typed)}"])
             token = f"{word}{self._random.choice(['', 'é', '日本語', '😀'])}"
             at = len(text) if happens < 0.5 else self._border(text)
             text = text[:at] + f"{ENDS[0]}{token}{ENDS[1]}" + self._random.choice(["", "\n"]) + text[at:]

@@ -1,5 +1,6 @@
 import os
 import stat
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -181,10 +182,46 @@ async def test_a_writer_that_held_the_displaced_file_open_is_heard_of(room: Room
         await room.ask(ReplaceFile("a.txt", digest(b"old"), b"new", 0o644))
         writer.write(b" and more")
         changed = await room.event(DisplacedChanged)
-        assert changed == DisplacedChanged("a.txt", b"old and more")
+        assert (changed.path, changed.content) == ("a.txt", b"old and more")
+        assert changed.stamp is not None
+        assert changed.stamp.whole is not True
         writer.write(b", and still more")
         await room.event(DisplacedChanged, lambda event: event.content.endswith(b"still more"))
     assert file.read_bytes() == b"new"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+async def test_a_writer_that_closes_a_displaced_file_is_heard_of_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("peer.edge.displaced.FIRST_LOOK_SECONDS", 3600.0)
+    async with Room(tmp_path, watched=True) as room:
+        file = tmp_path / "a.txt"
+        file.write_bytes(b"old")
+        await room.event(FileSeen)
+        inode = file.stat().st_ino
+        with file.open("r+b", buffering=0) as writer:
+            done = await room.ask(ReplaceFile("a.txt", digest(b"old"), b"new", 0o644))
+            assert isinstance(done, FileReplaced)
+            assert done.was is not None
+            assert (done.was.inode, done.was.whole) == (inode, False)
+            writer.write(b"mine")
+        changed = await room.event(DisplacedChanged, lambda event: event.content == b"mine")
+        assert changed.stamp is not None
+        assert (changed.stamp.inode, changed.stamp.whole) == (inode, True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="leases are Linux's")
+async def test_a_file_that_is_open_for_writing_is_not_whole(room: Room) -> None:
+    file = room.path / "a.txt"
+    with file.open("wb", buffering=0) as writer:
+        writer.write(b"half")
+        seen = await room.ask(ReadFile("a.txt"))
+        assert isinstance(seen, FileSeen)
+        assert seen.stamp.whole is False
+    seen = await room.ask(ReadFile("a.txt"))
+    assert isinstance(seen, FileSeen)
+    assert seen.stamp.whole is True
 
 
 async def test_a_displaced_file_that_nobody_holds_is_removed_soon(room: Room) -> None:
@@ -336,7 +373,8 @@ async def test_a_writer_of_a_removed_file_is_heard_of(room: Room) -> None:
     with (room.path / "a.txt").open("ab", buffering=0) as writer:
         await room.ask(RemoveFile("a.txt", digest(b"old")))
         writer.write(b" and more")
-        assert await room.event(DisplacedChanged) == DisplacedChanged("a.txt", b"old and more")
+        changed = await room.event(DisplacedChanged)
+        assert (changed.path, changed.content) == ("a.txt", b"old and more")
     assert trash(room) == [b"old and more"]
 
 

@@ -14,7 +14,8 @@ PATHS = ("a.txt", "notes/b.md")
 class Play:
     def __init__(self, seed: int) -> None:
         self.world = World(seed)
-        self.sides = [Side(self.world, name) for name in ("ann", "ben")]
+        hears = bool(seed % 3)
+        self.sides = [Side(self.world, name, hears_writers=hears) for name in ("ann", "ben")]
         self.sides[0].peers, self.sides[1].peers = [self.sides[1]], [self.sides[0]]
         for path in PATHS:
             self.sides[0].disk.put(path, "".join(f"line {n} of {path}\n" for n in range(5)).encode())
