@@ -50,14 +50,14 @@ class ServerEntered:
     """We are in a room; *members* are the addresses of those who were there before us.
 
     *path* is what a link through this room is called: `relay`, or `lan` where the server is a peer's own;
-    *server* is what the server calls itself.
+    *called* is what the server calls itself.
     """
 
     address: bytes
     members: tuple[bytes, ...]
     motd: str = ""
     path: str = "relay"
-    server: str = ""
+    called: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,7 +253,7 @@ class SignalingClient:
         self._outbox = outbox
         self._on_ice_servers(welcome.ice_servers)
         motd = "".join(letter for letter in welcome.motd[:_MOTD_LIMIT] if letter.isprintable())
-        self._emit(ServerEntered(address, members, motd, server=welcome.server[:_MOTD_LIMIT]))
+        self._emit(ServerEntered(address, members, motd, called=welcome.server[:_MOTD_LIMIT]))
 
     async def _read(
         self, socket: "aiohttp.ClientWebSocketResponse", ping_seconds: float, outbox: _Outbox

@@ -129,7 +129,7 @@ class Visit:
                 pass
 
     def _enter(self, event: ServerEntered) -> None:
-        if not self._enters(event.server):
+        if not self._enters(event.called):
             return
         self._has_entered = True
         members = tuple(self._room + member for member in event.members)
