@@ -23,7 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final, TypedDict
 
-from peer.core.events import PresenceSet
+from peer.core.events import KEEP, Keep, PresenceSet
 from peer.core.notices import FileChanged, Notice, PresenceChanged, SyncDone
 from peer.core.session import PeerState
 from peer.edge.entry import Entry, enter_again, enter_by_link, enter_new
@@ -115,12 +115,18 @@ class Session:
     def set_presence(
         self,
         *,
-        path: str | None = None,
-        cursor: tuple[int, int] | None = None,
+        path: str | Keep | None = KEEP,
+        cursor: tuple[int, int] | Keep | None = KEEP,
         typing: bool | None = None,
         idle: bool | None = None,
     ) -> None:
-        """Tell others where we are; what is left out stays as it was.  *cursor*: code points."""
+        """Tell others where we are; what is left out stays as it was.
+
+        *path* `None` is no file at all.  *cursor* is anchor and head in code points; it ends with the file.
+
+        Raises:
+            UsageError: a cursor that cannot be in any text.
+        """
         self._node.driver.feed(PresenceSet(path, cursor, typing, idle))
 
     async def events(self) -> AsyncIterator[Notice]:

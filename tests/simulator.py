@@ -50,7 +50,7 @@ from peer.core.events import (
     Tick,
 )
 from peer.core.greeting import Setup
-from peer.core.ids import Attempt, DeviceKey, DocId, peer_id
+from peer.core.ids import Attempt, DeviceKey, DocId, client_of, peer_id
 from peer.core.notices import Notice
 from peer.core.session import Session
 
@@ -153,20 +153,19 @@ class World:
     def start(self, node: Node) -> None:
         """Start, or start again with what the log holds."""
         node.life += 1
-        client = node.number * 1_000_000 + node.life * 1000 + self.random.randrange(1, 999)
-        documents = Documents(lambda: client)
+        me = peer_id(node.device, node.life.to_bytes(8))
+        documents = Documents(lambda: client_of(me))
         for doc, update in node.log:
             documents.open(doc).load(update)
         chain = issue(
             OWNER, session=SESSION, subject=node.device, role=node.role, until=FOREVER, may_invite=True
         )
         setup = Setup(
-            me=peer_id(node.device, node.life.to_bytes(8)),
+            me=me,
             session=SESSION,
             chain=(chain,),
             role=node.role.word,
             name=f"node {node.number}",
-            client=client,
             link_key=LINK_KEY,
             host=b"h" * 16,
             version="0",

@@ -21,6 +21,7 @@ from peer.core import (
     carrier,
     connections,
     dialing,
+    difference,
     exchange,
     frames,
     greeting,
@@ -57,8 +58,8 @@ IMPORTERS: Final = {
         "signaling.hub",
         "signaling.server",
     },
-    "aioice": {"peer.edge.attempt", "peer.edge.ice"},
-    "aiortc": {"peer.edge.attempt"},
+    "aioice": {"peer.edge.attempt", "peer.edge.ice", "peer.edge.shortcuts"},
+    "aiortc": {"peer.edge.attempt", "peer.edge.shortcuts"},
     "click": {"peer.cli", "signaling.command"},
     "cryptography": {
         "peer.core.certificates",
@@ -84,7 +85,7 @@ IMPORTERS: Final = {
     "pathspec": {"peer.edge.ignore"},
     "platformdirs": {"peer.cli.errors", "peer.cli.settings", "peer.edge.control", "peer.edge.identity"},
     "pycrdt": {"peer.core.engine", "peer.edge.texts"},  # the second for the type of `Text.doc` only
-    "pyopenssl": {"peer.edge.sealed"},
+    "pyopenssl": {"peer.edge.sealed", "peer.edge.shortcuts"},
     "rapidfuzz": {"peer.core.textdiff"},
     "uvloop": {"peer.cli.running", "signaling.command"},
     "watchfiles": {"peer.edge.change_source"},
@@ -284,8 +285,8 @@ def test_the_protocol_page_has_every_frame_with_all_its_fields(frame: type) -> N
         f"comes for {sync.ASK_PATIENCE:g} s, the same is asked again",
         f"merged for {sync.TICK * 1000:g} ms (`TICK`)",
         f"beyond {exchange.PENDING_LIMIT // KIB} KiB (`PENDING_LIMIT`)",
-        f"if it differs for {sync.DIFFERENCE_PATIENCE:g} s, `digests` follow, at most every"
-        f" {sync.COMPARE_EVERY:g} s",
+        f"if it differs for {difference.DIFFERENCE_PATIENCE:g} s, `digests` follow, at most every"
+        f" {difference.COMPARE_EVERY:g} s",
         f"| documents in a session | {sync.DOCUMENT_LIMIT:,} |",
         f"| one update, and so one document with its history | {guard.UPDATE_LIMIT // MIB} MiB;",
         f"| clients in one document | {guard.CLIENT_LIMIT:,} |",

@@ -165,7 +165,7 @@ class SaveBlob:
 
 @dataclass(frozen=True, slots=True)
 class LoadBlob:
-    """Read part of a blob and answer with `BlobLoaded`."""
+    """Read part of a blob, for this peer or for ourselves, and answer with `BlobLoaded`."""
 
     peer: PeerId
     digest: bytes

@@ -1,7 +1,8 @@
 """Binary files on their way: pulled in parts from whoever is connected, checked whole.
 
-A blob is wanted because the index names its SHA-256.  It is asked for part by part from one peer at a time; a
-peer that has not got it, or goes away, is replaced by the next.  Nothing is believed until the digest fits.
+A blob is wanted because the index names its SHA-256.  Our own store may have it, from an earlier version of a
+file, and is asked first.  Then it is asked for part by part from one peer at a time; a peer that has not got
+it, or goes away, is replaced by the next.  Nothing is believed until the digest fits.
 """
 
 from collections.abc import Callable
@@ -39,10 +40,17 @@ class _Fetch:
 
 
 class Blobs:
-    """The blobs that are wanted and those that are arriving."""
+    """The blobs that are wanted and those that are arriving.
 
-    def __init__(self, *, arrived: Callable[[bytes, bytes], None]) -> None:
+    *arrived* is given each content; *look* asks our own store for a digest, one at a time, since each may
+    be large, and is answered by `looked`.
+    """
+
+    def __init__(self, *, arrived: Callable[[bytes, bytes], None], look: Callable[[bytes], None]) -> None:
         self._arrived = arrived
+        self._look = look
+        self._looking: bytes | None = None
+        self._looked: dict[bytes, None] = {}
         self._links: list[Link] = []
         self._wanted: dict[bytes, int] = {}
         self._fetches: dict[bytes, _Fetch] = {}
@@ -53,7 +61,7 @@ class Blobs:
     def want(self, blobs: set[tuple[bytes, int]]) -> None:
         """Set which blobs are wanted, each with its size; all others are no longer."""
         self._wanted = {digest: size for digest, size in blobs if size <= BLOB_LIMIT}
-        for known in (self._fetches, self._without, self._resting):
+        for known in (self._fetches, self._without, self._resting, self._looked):
             for digest in [d for d in known if d not in self._wanted]:
                 del known[digest]
 
@@ -74,6 +82,18 @@ class Blobs:
         for without in self._without.values():
             without.discard(link)
         self._abandon(link)
+
+    def looked(self, digest: bytes, content: bytes | None) -> None:
+        """Our own store holds this, or nothing, under *digest*."""
+        if digest != self._looking:
+            return
+        self._looking = None
+        size = self._wanted.get(digest)
+        if size is None:
+            return
+        self._looked[digest] = None
+        if content is not None and len(content) == size and sha256(content).digest() == digest:
+            self._done(digest, content)
 
     def on_part(self, link: Link, frame: BlobPart, now: float) -> None:
         """Take one part, or learn that this peer does not have the blob.
@@ -103,9 +123,12 @@ class Blobs:
         content = b"".join(fetch.parts[offset] for offset in sorted(fetch.parts))
         if sha256(content).digest() != fetch.digest:
             raise Malformed(f"{fetch.link.member.name} sent a file whose content is not what it promised")
-        self._wanted.pop(fetch.digest, None)
-        self._without.pop(fetch.digest, None)
-        self._arrived(fetch.digest, content)
+        self._done(fetch.digest, content)
+
+    def _done(self, digest: bytes, content: bytes) -> None:
+        self._wanted.pop(digest, None)
+        self._without.pop(digest, None)
+        self._arrived(digest, content)
 
     def pump(self, now: float) -> None:
         """Ask for what is wanted."""
@@ -113,16 +136,22 @@ class Blobs:
         for fetch in [f for f in self._fetches.values() if now - f.heard >= ASK_PATIENCE]:
             del self._fetches[fetch.digest]
             self._without.setdefault(fetch.digest, set()).add(fetch.link)
+        while self._looking is None and (unknown := self._not_looked()) is not None:
+            self._looking = unknown
+            self._look(unknown)
         for digest, size in self._wanted.items():
             if len(self._fetches) >= FETCHES_AT_ONCE:
                 break
-            if digest not in self._fetches:
+            if digest not in self._fetches and digest in self._looked:
                 self._begin(digest, size, now)
             if digest in self._resting:
                 again = self._resting[digest]
                 self._retry_at = again if self._retry_at is None else min(self._retry_at, again)
         for fetch in self._fetches.values():
             self._ask_parts(fetch)
+
+    def _not_looked(self) -> bytes | None:
+        return next((digest for digest in self._wanted if digest not in self._looked), None)
 
     def _begin(self, digest: bytes, size: int, now: float) -> None:
         if now < self._resting.get(digest, now):

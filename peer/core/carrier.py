@@ -44,6 +44,8 @@ CONTROL_LIMIT: Final = 64 * 1024
 """The largest control frame: an offer of 16 KiB with its digests."""
 EDITS_LIMIT: Final = 9 * 1024 * 1024
 """A paste of a whole 4 MiB text, twice over."""
+PIECE_LEAST: Final = 1024
+"""Bytes of a piece that another follows: ours are full, and each costs its receiver memory of its own."""
 QUEUE_LIMIT: Final = 4096
 """Frames waiting in one lane; those who fill lanes look at `has_room` first, which keeps half in reserve."""
 DEFLATE_SAMPLE: Final = 16 * 1024
@@ -274,6 +276,8 @@ class Incoming:
         if not piece or piece[0] & ~KNOWN_FLAGS or piece[0] & LANE_MASK == LANE_MASK:
             raise Malformed("the other side sent a piece that cannot be read")
         flags = piece[0]
+        if flags & MORE and len(piece) < PIECE_LEAST:
+            raise Malformed("the other side cuts what it sends into crumbs")
         lane = Lane((flags & LANE_MASK) >> LANE_SHIFT)
         self._count(lane, len(piece))
         self._sizes[lane] += len(piece) - 1

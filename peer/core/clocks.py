@@ -11,7 +11,10 @@ from itertools import chain
 from struct import pack
 from typing import Final
 
-from peer.core.guard import UpdateSummary
+from peer.core.guard import CLIENT_LIMIT, UpdateSummary, check_update
+from peer.core.halves import Halves
+from peer.core.schema import Kind
+from peer.errors import TooLarge
 
 __all__ = ["Clocks", "fingerprint"]
 
@@ -26,6 +29,7 @@ class Clocks:
         known: how many clocks of each client the engine has placed.
         waiting: updates of which some part could not be placed, until all of them are.
         waiting_size: the bytes that they cost.
+        halves: where letters must not be cut.
     """
 
     def __init__(self) -> None:
@@ -33,15 +37,23 @@ class Clocks:
         self._missing: dict[int, int] = {}
         self.waiting: list[bytes] = []
         self.waiting_size = 0
+        self.halves = Halves()
 
     @property
     def has_missing(self) -> bool:
         """Whether an update waits for another one that is not here."""
         return bool(self._missing)
 
-    def clients_with(self, others: Iterable[int]) -> int:
-        """How many clients there would be together with *others*."""
-        return len({*self.known, *self._missing, *others})
+    def refuse_crowds(self, summary: UpdateSummary) -> None:
+        """Refuse more clients than a document may have.
+
+        Raises:
+            TooLarge: with those of the update there would be.
+        """
+        if len(self.known) + len(summary.structs) > CLIENT_LIMIT:
+            clients = len({*self.known, *self._missing, *summary.structs})
+            if clients > CLIENT_LIMIT:
+                raise TooLarge("the number of clients of a document", clients, CLIENT_LIMIT)
 
     def fits(self, summary: UpdateSummary) -> bool:
         """Whether everything that an update presupposes is here, so that all of it can be placed."""
@@ -57,11 +69,26 @@ class Clocks:
                 return False
         return True
 
+    def refuse_cuts(self, update: bytes, summary: UpdateSummary) -> None:
+        """Refuse an update that goes through a letter, one that is here or one that it brings.
+
+        Raises:
+            Refused: it does.
+        """
+        here = self.halves.splits
+        if summary.halves:
+            new = Halves()
+            new.add(summary.halves)
+            check_update(update, Kind.TEXT, splits=lambda c, at: here(c, at) or new.splits(c, at))
+        elif self.halves:
+            check_update(update, Kind.TEXT, splits=here)
+
     def note(self, summary: UpdateSummary) -> None:
         """An update that fits was placed."""
         for client, (_, end) in summary.structs.items():
             if end > self.known.get(client, 0):
                 self.known[client] = end
+        self.halves.add(summary.halves)
 
     def advance(self, client: int, count: int) -> None:
         """*client* made *count* more."""
@@ -69,6 +96,7 @@ class Clocks:
 
     def miss(self, summary: UpdateSummary, update: bytes) -> None:
         """An update was taken in that may have to wait: remember what must come; then `refresh`."""
+        self.halves.add(summary.halves)
         self.waiting.append(update)
         self.waiting_size += len(update) + WAITING_COST
         for client, (_, end) in summary.structs.items():
@@ -85,19 +113,22 @@ class Clocks:
             self.waiting_size = 0
 
 
-def fingerprint(known: Mapping[int, int], deletes: Mapping[int, Iterable[tuple[int, int]]]) -> bytes:
+def fingerprint(
+    known: Mapping[int, int], deletes: Mapping[int, Iterable[tuple[int, int]]], text: str = ""
+) -> bytes:
     """Sixteen bytes that are equal for two documents exactly if these hold the same.
 
     BLAKE2b over numbers of eight bytes, big-endian: how many clients have clocks, then each such client
     and its clock; then each client of which something is deleted, how many ranges, and each range's
-    start and end.  Clients and ranges ascend, and ranges that touch are one range.
+    start and end.  Clients and ranges ascend, and ranges that touch are one range.  Then the text, in UTF-8:
+    whoever tells two people different things for the same clocks must not go unnoticed.
     """
     clocks = sorted((client, clock) for client, clock in known.items() if clock)
     numbers = [len(clocks), *chain.from_iterable(clocks)]
     for client in sorted(deletes):
         ranges = joined(deletes[client])
         numbers += [client, len(ranges), *chain.from_iterable(ranges)]
-    return blake2b(pack(f">{len(numbers)}Q", *numbers), digest_size=16).digest()
+    return blake2b(pack(f">{len(numbers)}Q", *numbers) + text.encode(), digest_size=16).digest()
 
 
 def joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

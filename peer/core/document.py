@@ -30,7 +30,6 @@ from peer.core.engine import (
     merge_updates,
 )
 from peer.core.guard import (
-    CLIENT_LIMIT,
     UPDATE_LIMIT,
     UpdateSummary,
     check_state_vector,
@@ -38,6 +37,7 @@ from peer.core.guard import (
     refuse_others,
     without_clients,
 )
+from peer.core.halves import has_halves
 from peer.core.ids import INDEX, DocId
 from peer.core.index import Index
 from peer.core.replay import Replay
@@ -82,12 +82,12 @@ class Document:
         self._replay = Replay()
         self._clocks = Clocks()
         self._announced = False
+        self._types_halves = False
         self._origin = Origin.APPLICATION
         self._text = SharedText()
         self._index = Index(self._write)
         self._state: bytes | None = None
         self._digest: bytes | None = None
-        self._quick_digest: bytes | None = None
         self._start_engine()
 
     # --- the text, or the entries ---------------------------------------------------------------------
@@ -127,6 +127,7 @@ class Document:
         if not self._has_room(check_edits(edits, text.length)):
             raise UsageError(f"A document holds at most {UPDATE_LIMIT} bytes, its history included.")
         for batch in batches(edits):
+            self._types_halves = any(has_halves(edit.inserted) for edit in batch)
             self._write(partial(text.type_in, batch))
             text.log_typed(batch)
             self._clocks.advance(self.client_id, sum([utf16_length(edit.inserted) for edit in batch]))
@@ -183,6 +184,7 @@ class Document:
                 summary = check_update(update, self.kind)
         self._refuse_open_transaction()
         self._refuse_invented(summary)
+        self._clocks.refuse_cuts(update, summary)
         self._make_room(summary)
         self._integrate(update, summary)
         self.taken = update
@@ -196,11 +198,7 @@ class Document:
             raise Refused("an update holds work in our name that we never did")
 
     def _make_room(self, summary: UpdateSummary) -> None:
-        clients = len(self._clocks.known) + len(summary.structs)
-        if clients > CLIENT_LIMIT:
-            clients = self._clocks.clients_with(summary.structs)
-            if clients > CLIENT_LIMIT:
-                raise TooLarge("the number of clients of a document", clients, CLIENT_LIMIT)
+        self._clocks.refuse_crowds(summary)
         waiting = self._clocks.waiting_size
         if waiting > PENDING_LIMIT and not self._clocks.fits(summary):
             raise TooLarge("what waits for missing updates", waiting, PENDING_LIMIT)
@@ -275,14 +273,9 @@ class Document:
         """Sixteen bytes, equal exactly for replicas that hold the same; see `clocks.fingerprint`."""
         if self._digest is None:
             deletes = check_update(self.doc.get_update(self.state_vector()), self.kind).deletes
-            self._digest = fingerprint(check_state_vector(self.state_vector()), deletes)
+            text = self.text if self.kind is Kind.TEXT else ""
+            self._digest = fingerprint(check_state_vector(self.state_vector()), deletes, text)
         return self._digest
-
-    def quick_digest(self) -> bytes:
-        """As `digest`, but blind to deletions, and cheap even in a long history."""
-        if self._quick_digest is None:
-            self._quick_digest = fingerprint(check_state_vector(self.state_vector()), {})
-        return self._quick_digest
 
     def close(self) -> None:
         """Let go of the engine; the document must not be used any more."""
@@ -315,12 +308,14 @@ class Document:
         """The engine ended a transaction that changed something; nothing may be read from it here."""
         if generation != self.generation:
             raise UsageError("This copy of the document was replaced; take `.doc` again.")
-        self._state = self._digest = self._quick_digest = None
+        self._state = self._digest = None
         if self._origin is Origin.REMOTE:
             return
         update = event.update
         if self._origin is Origin.APPLICATION or self.kind is Kind.INDEX:
             self._vet(update)
+        elif self._types_halves:
+            self._clocks.halves.add(check_update(update, self.kind).halves)
         self._replay.add(update)
         self._local.append(update)
         if len(self._local) > LOCAL_KEPT:
@@ -352,8 +347,13 @@ class Document:
         finally:
             self._origin = Origin.APPLICATION
 
+    @property
+    def has_open_transaction(self) -> bool:
+        """Whether an application is in the middle of a transaction."""
+        return self._engine.has_open_transaction
+
     def _refuse_open_transaction(self) -> None:
-        if self._engine.has_open_transaction:
+        if self.has_open_transaction:
             raise UsageError("An application holds a transaction of this document open.")
 
     def _integrate(self, update: bytes, summary: UpdateSummary) -> None:
@@ -380,8 +380,7 @@ class Document:
         """
         try:
             return attempt(call, data)
-        except ExceptionGroup as error:
-            # the change was made
+        except ExceptionGroup as error:  # the change was made
             self.observer_error = error
             return None
         except BaseException:
@@ -390,7 +389,7 @@ class Document:
 
     def _rebuild(self) -> None:
         self.generation += 1
-        self._state = self._digest = self._quick_digest = None
+        self._state = self._digest = None
         self._start_engine()
         self._refresh()
 

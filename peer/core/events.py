@@ -5,10 +5,15 @@ simulator makes them from a seed.  What the core answers with is in `actions.py`
 """
 
 from dataclasses import dataclass
+from enum import Enum
+from typing import Final
 
+from peer.core.frames import CURSOR_LIMIT
 from peer.core.ids import Attempt, DeviceKey, DocId, PeerId
+from peer.errors import UsageError
 
 __all__ = [
+    "KEEP",
     "AnswerMade",
     "BlobLoaded",
     "DirectBroken",
@@ -25,6 +30,7 @@ __all__ = [
     "FileReplaced",
     "FileSeen",
     "FileTrouble",
+    "Keep",
     "LeaveRequested",
     "MemberJoined",
     "MemberLeft",
@@ -184,9 +190,14 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class FileSeen:
-    """A shareable file is there with this content: found by a scan, a watch, or because we asked.
+    """A shareable file is there: found by a scan, a watch, or because `ReadFile` asked.
 
-    *content* is `None` when the file is larger than `files.BLOB_LIMIT` and was not read.
+    Told whenever the disk was looked at, whether or not anything is new there.
+
+    Attributes:
+        path: relative to the shared folder, parts joined by "/".
+        content: all of it; `None` if it is larger than `files.BLOB_LIMIT`, and then nobody gets it.
+        stamp: what the file system said of it at that moment.
     """
 
     path: str
@@ -263,7 +274,13 @@ class FileMoved:
 
 @dataclass(frozen=True, slots=True)
 class FileTrouble:
-    """The disk would not let us read or write *path*; *reason* is for people."""
+    """The disk would not let us read or write something.
+
+    Attributes:
+        path: what: a file, or a directory, relative to the shared folder; "." is the folder as a whole, and
+            then no order was refused.  For a file, the order that is under way for it, if any, is over.
+        reason: why, for people: no capital letter, no full stop.
+    """
 
     path: str
     reason: str
@@ -287,7 +304,7 @@ FileEvent = (
 
 @dataclass(frozen=True, slots=True)
 class BlobLoaded:
-    """A blob that a peer asked for was read from the store (`None`: it is not there)."""
+    """A blob that a peer, or we, asked for was read from the store (`None`: it is not there)."""
 
     peer: PeerId
     digest: bytes
@@ -303,14 +320,41 @@ class DocumentEdited:
     doc: DocId
 
 
+class Keep(Enum):
+    """Leave it as it is."""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
+
+
 @dataclass(frozen=True, slots=True)
 class PresenceSet:
-    """What this side wants others to know about it now; `None` leaves a field as it is."""
+    """What this side wants others to know about it now; what is left out stays as it is.
 
-    path: str | None = None
-    cursor: tuple[int, int] | None = None
+    Attributes:
+        path: the file that its person is in; `None`: none.
+        cursor: anchor and head there, in code points; `None`: not told.
+        typing, idle: whether its person is; `None` leaves that as it is.
+
+    Raises:
+        UsageError: a cursor that cannot be in any text; others would take it for an attack.
+    """
+
+    path: str | Keep | None = KEEP
+    cursor: tuple[int, int] | Keep | None = KEEP
     typing: bool | None = None
     idle: bool | None = None
+
+    def __post_init__(self) -> None:
+        cursor = self.cursor
+        if isinstance(cursor, tuple) and not _is_cursor(cursor):
+            raise UsageError(f"A cursor is two positions from 0 to {CURSOR_LIMIT}, not {cursor}.")
+
+
+def _is_cursor(cursor: tuple[object, ...]) -> bool:
+    return len(cursor) == 2 and all(type(each) is int and 0 <= each <= CURSOR_LIMIT for each in cursor)
 
 
 @dataclass(frozen=True, slots=True)

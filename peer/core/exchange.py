@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from peer.core.carrier import Lane
+from peer.core.difference import Difference
 from peer.core.documents import merge_updates
 from peer.core.frames import EditFrame
 from peer.core.ids import DocId
@@ -32,12 +33,13 @@ class Exchange:
         answers: documents that the peer asked for, each with its state vector.
         behind: it was not sent some edit, and gets a list of digests when it has room.
         owes_list: it gets one in any case.
+        difference: whether it holds what we hold.
         listed: it has told all that it holds.
     """
 
     link: Link
     began: float
-    compared: float
+    difference: Difference
     wanted: dict[DocId, bytes] = field(default_factory=dict)
     asking: dict[DocId, None] = field(default_factory=dict)
     asked_at: float = 0.0
@@ -52,7 +54,6 @@ class Exchange:
     received: int = 0
     received_bytes: int = 0
     progress_told: float = 0.0
-    differs_since: float | None = None
     _kept: dict[DocId, list[bytes]] = field(default_factory=dict)
     _kept_bytes: int = 0
 

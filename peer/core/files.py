@@ -205,7 +205,8 @@ class Files:
     def _enter(self, doc: DocId) -> None:
         entry = self._board.catalog.entry(doc)
         if entry is not None:
-            self._board.ensure(entry)
+            file = self._board.ensure(entry)
+            file.by = file.by or entry.by  # until somebody changes it
 
     def _report_refused(self) -> None:
         for doc in sorted(self._board.catalog.refused):

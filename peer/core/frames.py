@@ -14,6 +14,7 @@ from peer.errors import Malformed, TooLarge
 
 __all__ = [
     "BLOB_PART",
+    "CURSOR_LIMIT",
     "DIGESTS_PER_FRAME",
     "FRAME_LIMIT",
     "PRESENCE_LIMIT",
@@ -50,12 +51,15 @@ DIGESTS_PER_FRAME: Final = 512
 """12 KiB: one piece, so that comparing a large session never holds up a key stroke."""
 BLOB_PART: Final = 256 * 1024
 """Bytes of a blob per frame: small enough that a lost path costs little."""
+CURSOR_LIMIT: Final = 2**31 - 1
+"""A place in a text: no text is longer, and every editor can count so far."""
 
 Short = Annotated[str, Meta(max_length=128)]
 Id8 = Annotated[bytes, Meta(min_length=8, max_length=8)]
 Digest16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Sha256 = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Sdp = Annotated[str, Meta(max_length=16 * 1024)]
+Place = Annotated[int, Meta(ge=0, le=CURSOR_LIMIT)]
 Count = Annotated[int, Meta(ge=0, le=2**62)]
 
 
@@ -161,7 +165,7 @@ class PresenceFrame(msgspec.Struct, array_like=True, tag=12, frozen=True):
     clock: Count
     color: Short
     path: Annotated[str, Meta(max_length=512)] | None = None
-    cursor: tuple[Count, Count] | None = None
+    cursor: tuple[Place, Place] | None = None
     typing: bool = False
     idle: bool = False
 

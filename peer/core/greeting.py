@@ -17,7 +17,7 @@ from peer.core.actions import Action, CloseSeal, OpenSeal, Tell
 from peer.core.carrier import LANE_MASK, Lane
 from peer.core.certificates import verify_chain
 from peer.core.frames import PROTOCOL, Bye, Frame, Hello, Proof, encode
-from peer.core.ids import DeviceKey, PeerId, device_of, peer_id, room_of
+from peer.core.ids import DeviceKey, PeerId, client_of, device_of, peer_id, room_of
 from peer.core.link import Carrier, Member
 from peer.core.notices import Warned
 from peer.errors import Refused, RemoteError
@@ -54,7 +54,6 @@ class Setup:
         me: our peer id.
         session: public key of the session's owner.
         chain: our certificates, the owner's first.
-        client: CRDT client id of every edit that this run makes.
         link_key: 32 bytes derived from the session's secret, for the proof that we hold it.
         host: equal for peers on one machine (the same kernel and network), random otherwise.
         policy: `auto`, `direct` (no content through the relay) or `relay` (no direct path).
@@ -66,12 +65,16 @@ class Setup:
     chain: tuple[bytes, ...]
     role: str
     name: str
-    client: int
     link_key: bytes = field(repr=False)  # must not reach a log by way of a format string
     host: bytes
     version: str
     policy: str
     unix_offset: float
+
+    @property
+    def client(self) -> int:
+        """The CRDT client id of every edit that this run makes."""
+        return client_of(self.me)
 
 
 @dataclass(slots=True)
@@ -235,6 +238,8 @@ class Greeting:
             raise Refused("the server showed us our own face")
         if self._refused.get(them, now) > now:
             raise Refused("it broke the protocol a moment ago")
+        if frame.client != client_of(them):
+            raise Refused(f"{frame.name} claims to write with the id of somebody else")
         return Member(them, frame.name, role.word, frame.client, frame.host, frame.path_policy)
 
     def broken(self, address: bytes, now: float, *, wait: float = 0.0) -> None:

@@ -6,10 +6,11 @@ plain text or plain values), and every content that it never uses is refused, wh
 bound.  Format: github.com/yjs/yjs, `src/utils/encoding.js`, `src/structs`; values: lib0 `encoding.js`.
 """
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import Final
 
+from peer.core.halves import halves_in
 from peer.core.schema import (
     BARE,
     BYTES_VALUE,
@@ -74,6 +75,8 @@ class UpdateSummary:
         spans: per client in *structs*, where its part begins and ends in the bytes.
         body_start, body_end: where the first such part begins and the last ends.
         has_gaps: clocks between *first* and *end* of some client are left out.
+        halves: per client, the clocks of the second halves of letters that take two, ascending.
+        splits: whether a cut before this clock of this client goes through a letter; `None`: not asked.
         size: bytes of the update.
     """
 
@@ -86,6 +89,13 @@ class UpdateSummary:
     body_end: int = 0
     has_gaps: bool = False
     entries: int = 0
+    halves: dict[int, list[int]] = field(default_factory=dict)
+    splits: Callable[[int, int], bool] | None = None
+
+    def cut(self, client: int, clock: int) -> None:
+        """Note that the update cuts there, and refuse that if it is in the middle of a letter."""
+        if self.splits is not None and self.splits(client, clock):
+            raise Refused("an update cuts a letter in two")
 
     def need(self, client: int, clock: int) -> None:
         """Note that everything of *client* below *clock* must be known."""
@@ -128,15 +138,17 @@ def check_state_vector(data: bytes) -> dict[int, int]:
     return known
 
 
-def check_update(data: bytes, kind: Kind, limit: int = UPDATE_LIMIT) -> UpdateSummary:
-    """Read an update for a document of *kind*, at most *limit* bytes long.
+def check_update(
+    data: bytes, kind: Kind, limit: int = UPDATE_LIMIT, splits: Callable[[int, int], bool] | None = None
+) -> UpdateSummary:
+    """Read an update for a document of *kind*, at most *limit* bytes long, that *splits* no letter.
 
     Raises:
         Malformed: it does not follow the format, or its numbers cannot be true.
         TooLarge: it is longer, or has more entries or clients, than we agreed to hold.
         Refused: it holds something that a document of this kind never does.
     """
-    summary = UpdateSummary(len(data))
+    summary = UpdateSummary(len(data), splits=splits)
     if summary.size > limit:
         raise TooLarge("an update", summary.size, limit)
     try:
@@ -173,6 +185,7 @@ def read_structs(data: bytes, schema: Schema, summary: UpdateSummary) -> int:
     """Read what each client made; return where the deletions begin."""
     clients, at = varint(data, 0)
     check_clients(clients, summary.size - at)
+    splits = summary.splits is not None
     summary.body_start = at
     for _ in range(clients):
         start = at
@@ -180,6 +193,8 @@ def read_structs(data: bytes, schema: Schema, summary: UpdateSummary) -> int:
         client, at = varint(data, at)
         first, at = varint(data, at)
         check_clock(first)
+        if splits:
+            summary.cut(client, first)
         summary.count(count, summary.size - at)
         if client in summary.structs:
             raise Malformed("an update names a client twice")
@@ -206,7 +221,7 @@ def read_run(
             summary.has_gaps |= info == SKIP
         else:
             at = read_place(data, at + 1, info, schema, summary, client, clock)
-            length, at = read_content(data, at, info)
+            length, at = read_content(data, at, info, summary, client, clock)
         clock += length
         if clock >= CLOCK_LIMIT:
             raise Malformed(f"an update counts up to {clock}")
@@ -218,9 +233,9 @@ def read_place(
 ) -> int:
     """Read where an item belongs: beside its neighbours, or, without any, in the root."""
     if info & HAS_LEFT:
-        at = read_neighbour(data, at, summary, client, clock)
+        at = read_neighbour(data, at, summary, client, clock, 1)
     if info & HAS_RIGHT:
-        at = read_neighbour(data, at, summary, client, clock)
+        at = read_neighbour(data, at, summary, client, clock, 0)
     if info & HAS_NEIGHBOUR:
         return at
     parent = schema.parent
@@ -232,8 +247,8 @@ def read_place(
     return at
 
 
-def read_neighbour(data: bytes, at: int, summary: UpdateSummary, client: int, clock: int) -> int:
-    """Read the id of a neighbour, which must be older than the item itself."""
+def read_neighbour(data: bytes, at: int, summary: UpdateSummary, client: int, clock: int, cut: int) -> int:
+    """Read the id of a neighbour, which must be older than the item itself; the cut is *cut* behind it."""
     # one-byte numbers are read in place: this runs for every key stroke
     other = data[at]
     at += 1
@@ -246,14 +261,18 @@ def read_neighbour(data: bytes, at: int, summary: UpdateSummary, client: int, cl
     if neighbour >= (clock if other == client else CLOCK_LIMIT):
         raise Malformed("an item stands beside one that does not exist yet")
     summary.need(other, neighbour + 1)
+    if summary.splits is not None:
+        summary.cut(other, neighbour + cut)
     return at
 
 
-def read_content(data: bytes, at: int, info: int) -> tuple[int, int]:
+def read_content(
+    data: bytes, at: int, info: int, summary: UpdateSummary, client: int, clock: int
+) -> tuple[int, int]:
     """Read what an item holds; return how many clocks it takes, and the place after it."""
     content = info & CONTENT_BITS
     if content == STRING:
-        return read_text(data, at)
+        return read_text(data, at, summary, client, clock)
     if content == DELETED:
         return run_length(data, at)
     count, at = varint(data, at)
@@ -264,7 +283,7 @@ def read_content(data: bytes, at: int, info: int) -> tuple[int, int]:
     return count, at
 
 
-def read_text(data: bytes, at: int) -> tuple[int, int]:
+def read_text(data: bytes, at: int, summary: UpdateSummary, client: int, clock: int) -> tuple[int, int]:
     """Read a text; return its length in UTF-16 units, which is what clocks count, and where it ends."""
     size = data[at]
     at += 1
@@ -274,16 +293,21 @@ def read_text(data: bytes, at: int) -> tuple[int, int]:
     piece = data[at:end]
     if not size or len(piece) != size:
         raise Malformed("a text in an update is empty, or ends in the middle")
-    return (size if piece.isascii() else utf16_length(piece)), end
+    if piece.isascii():
+        return size, end
+    text = decoded(piece)
+    halves = halves_in(text, clock)
+    if halves:
+        summary.halves.setdefault(client, []).extend(halves)
+    return len(text) + len(halves), end
 
 
-def utf16_length(piece: bytes) -> int:
-    """The length of a UTF-8 text in UTF-16 units."""
+def decoded(piece: bytes) -> str:
+    """A text in UTF-8."""
     try:
-        text = piece.decode()
+        return piece.decode()
     except UnicodeDecodeError as error:
         raise Malformed("a text in an update is not UTF-8") from error
-    return len(text.encode("utf-16-le")) // 2
 
 
 def value_end(data: bytes, at: int) -> int:
@@ -309,6 +333,7 @@ def read_deletes(data: bytes, at: int, summary: UpdateSummary) -> int:
     """Read the deleted ranges; return where they end."""
     clients, at = varint(data, at)
     check_clients(clients, summary.size - at)
+    splits = summary.splits is not None
     for _ in range(clients):
         client, at = varint(data, at)
         count, at = varint(data, at)
@@ -321,6 +346,9 @@ def read_deletes(data: bytes, at: int, summary: UpdateSummary) -> int:
             length, at = run_length(data, at)
             end = start + length
             check_clock(end)
+            if splits:
+                summary.cut(client, start)
+                summary.cut(client, end)
             ranges.append((start, end))
             summary.need(client, end)
     return at
@@ -368,5 +396,5 @@ def string_end(data: bytes, at: int, limit: int) -> int:
     start, end = sized_end(data, at, limit)
     piece = data[start:end]
     if not piece.isascii():
-        utf16_length(piece)
+        decoded(piece)
     return end

@@ -4,6 +4,7 @@ A `PeerId` is a device key followed by the id of one run of the program, because
 machine share a device key and are still two peers.
 """
 
+from hashlib import blake2b
 from typing import Final, NewType
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "DeviceKey",
     "DocId",
     "PeerId",
+    "client_of",
     "device_of",
     "peer_id",
     "room_of",
@@ -32,6 +34,9 @@ Attempt = NewType("Attempt", int)
 
 ADDRESS_SIZE: Final = 8
 """Bytes of an address as a room server gives it."""
+
+CLIENT_BITS: Final = 53
+"""Of a CRDT client id: as many as Yjs can hold, so that two runs never get the same."""
 
 INDEX: Final = DocId(bytes(8))
 """The document that lists all others."""
@@ -53,3 +58,11 @@ def room_of(address: bytes) -> bytes:
     Empty for the room of the server that the session names; the edge numbers those of a local network.
     """
     return address[:-ADDRESS_SIZE]
+
+
+def client_of(peer: PeerId) -> int:
+    """The CRDT client id of every edit that this run makes, from 1 to 2^53 - 1.
+
+    It follows from the peer's name, so that nobody can come with the id of somebody else.
+    """
+    return int.from_bytes(blake2b(peer, digest_size=8).digest()) >> (64 - CLIENT_BITS) or 1

@@ -33,6 +33,7 @@ __all__ = [
     "Blob",
     "Entry",
     "Layout",
+    "blob_digests",
     "doc_of",
     "is_living",
     "key_of",
@@ -185,6 +186,12 @@ def read_entry(doc: DocId, entries: Mapping[str, Scalar]) -> Entry | None:
         since=since if isinstance(since, bytes) else b"",
         gone=gone if isinstance(gone, bytes) else None,
     )
+
+
+def blob_digests(entries: Mapping[str, Scalar]) -> set[bytes]:
+    """The contents that binary files have, also deleted ones: a deletion may turn out not to count."""
+    blobs = (_read_blob(value) for key, value in entries.items() if key.endswith("/blob"))
+    return {blob.digest for blob in blobs if blob is not None}
 
 
 def _read_blob(value: Scalar) -> Blob | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from peer.core.events import PresenceSet
+from peer.core.events import KEEP, PresenceSet
 from peer.core.frames import PresenceFrame
 from peer.core.ids import PeerId
 from peer.core.link import Member
@@ -61,13 +61,17 @@ class Presence:
         self._sent = float("-inf")
 
     def set(self, change: PresenceSet, now: float) -> None:
-        """Change what others are told of us."""
+        """Change what others are told of us; a cursor in a file that was left is none."""
         mine = self._mine
+        path = mine.path if change.path is KEEP else _fitting(change.path)
+        cursor = change.cursor
+        if cursor is KEEP:
+            cursor = mine.cursor if path == mine.path else None
         self._mine = PresenceFrame(
             mine.clock + 1,
             mine.color,
-            mine.path if change.path is None else _fitting(change.path),
-            mine.cursor if change.cursor is None else change.cursor,
+            path,
+            cursor,
             mine.typing if change.typing is None else change.typing,
             mine.idle if change.idle is None else change.idle,
         )
@@ -114,8 +118,8 @@ class Presence:
         return [_notice(other.member, other.frame, here=True) for other in self._others.values()]
 
 
-def _fitting(path: str) -> str:
-    return path.encode(errors="replace")[-PATH_BYTES:].decode(errors="ignore")
+def _fitting(path: str | None) -> str | None:
+    return None if path is None else path.encode(errors="replace")[-PATH_BYTES:].decode(errors="ignore")
 
 
 def _notice(member: Member, frame: PresenceFrame, *, here: bool) -> PresenceChanged:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, assert_never
 
 from peer.core.actions import Action, LoadBlob, SaveBlob, SendLossy, Stop, Tell
-from peer.core.blobs import Blobs
+from peer.core.blobs import BLOB_LIMIT, Blobs
 from peer.core.carrier import Lane
 from peer.core.connections import ConnectionEvent, Connections
 from peer.core.documents import Documents
@@ -116,7 +116,8 @@ class Session:
         self._presence = Presence(
             color_of(setup.me), broadcast=self._broadcast_presence, tell=self._tell_presence
         )
-        self._blobs = Blobs(arrived=self._blob_arrived)
+        self._me = setup.me
+        self._blobs = Blobs(arrived=self._blob_arrived, look=self._look_for_blob)
         self._sync = Sync(
             documents,
             author=setup.me[:32],
@@ -277,6 +278,9 @@ class Session:
         if self._folder is not None:
             self._actions += self._folder.blob_arrived(digest, content, self._now)
 
+    def _look_for_blob(self, digest: bytes) -> None:
+        self._emit(LoadBlob(self._me, digest, 0, BLOB_LIMIT))
+
     def _load_blob(self, link: Link, frame: BlobAsk) -> None:
         """Have a part read; who asks for more than we would is left to ask again."""
         loads = self._loads.get(link.member.id, 0)
@@ -285,6 +289,9 @@ class Session:
             self._emit(LoadBlob(link.member.id, frame.digest, frame.offset, BLOB_PART))
 
     def _blob_loaded(self, event: BlobLoaded) -> None:
+        if event.peer == self._me:
+            self._blobs.looked(event.digest, event.data)
+            return
         link = self._connections.link(event.peer)
         if link is not None:
             self._loads[event.peer] = max(0, self._loads.get(event.peer, 0) - 1)

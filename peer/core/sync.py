@@ -13,6 +13,7 @@ from typing import Final
 
 from peer.core.actions import Action, AppendUpdate, Tell
 from peer.core.carrier import Lane
+from peer.core.difference import Difference
 from peer.core.documents import Document, Documents, merge_updates
 from peer.core.exchange import Exchange
 from peer.core.frames import Ask, DigestEntry, EditFrame, State, Summary
@@ -20,15 +21,13 @@ from peer.core.guard import check_state_vector
 from peer.core.holdings import Holdings
 from peer.core.ids import INDEX, DocId
 from peer.core.link import Link
-from peer.core.notices import SyncDone, SyncProgress
+from peer.core.notices import SyncDone, SyncProgress, Warned
 from peer.errors import Refused, RemoteError, TooLarge
 
 __all__ = [
     "ANSWERS_LIMIT",
     "ASKS_AT_ONCE",
     "ASK_PATIENCE",
-    "COMPARE_EVERY",
-    "DIFFERENCE_PATIENCE",
     "DOCUMENT_LIMIT",
     "LIST_EVERY",
     "TICK",
@@ -43,10 +42,6 @@ ANSWERS_LIMIT: Final = 4 * ASKS_AT_ONCE
 """Questions of one peer kept; the oldest is dropped, and asked again by an honest peer."""
 DOCUMENT_LIMIT: Final = 20_000
 """Documents in one session; each costs every peer memory."""
-DIFFERENCE_PATIENCE: Final = 3.0
-"""Seconds that two summaries may differ before documents are compared: edits under way differ too."""
-COMPARE_EVERY: Final = 10.0
-"""Seconds between two comparisons with one peer that nothing but a difference asked for."""
 LIST_EVERY: Final = 0.5
 """Seconds between two lists of digests that a peer causes: twelve bytes of it ask for half a megabyte."""
 FLUSHES_REMEMBERED: Final = 1024
@@ -89,7 +84,8 @@ class Sync:
 
     def opened(self, link: Link, now: float) -> None:
         """A link has its first content carrier: compare everything."""
-        exchange = self._exchanges[link] = Exchange(link, began=now, compared=now)
+        self._others_changed()
+        exchange = self._exchanges[link] = Exchange(link, now, Difference(now))
         self._send_digests(exchange, now)
 
     def moved(self, link: Link) -> None:
@@ -103,6 +99,12 @@ class Sync:
     def closed(self, link: Link) -> None:
         """The link is gone; others may be asked for what it was asked for."""
         self._ask_again(self._exchanges.pop(link))
+        self._others_changed()
+
+    def _others_changed(self) -> None:
+        # what a connected member made is not taken from others: now it may be, or is sent by itself
+        for exchange in self._exchanges.values():
+            exchange.difference.try_again()
 
     def _ask_again(self, exchange: Exchange) -> None:
         self._asked.difference_update(exchange.asking)
@@ -115,16 +117,16 @@ class Sync:
     def compare(self, link: Link, summary: bytes, now: float) -> None:
         """A heartbeat told what the peer holds: list our digests if it differs for too long."""
         exchange = self._exchanges[link]
-        if summary == self.summary():
-            exchange.differs_since = None
+        ours = self.summary()
+        if not exchange.difference.is_due(ours, summary, now) or exchange.asking:
             return
-        if exchange.differs_since is None:
-            exchange.differs_since = now
-        patient = now - exchange.differs_since < DIFFERENCE_PATIENCE
-        if patient or now - exchange.compared < COMPARE_EVERY or exchange.asking:
-            return
-        exchange.compared = now
         exchange.owes_list = True
+        if exchange.difference.compare(ours, summary, now):
+            message = (
+                f"{link.member.name} holds something else than this side, and comparing does not help. Both"
+                " keep what they have; stop and start Weft on both sides, and if it comes again, report it"
+            )
+            self._emit(Tell(Warned("W-DIFFERS", message)))
 
     def on_summary(self, link: Link, frame: Summary, now: float) -> None:
         """The peer moved its side of the link: list our digests if it holds something else."""

@@ -24,7 +24,7 @@ from peer.core.events import (
     OfferMade,
 )
 from peer.core.ids import Attempt
-from peer.edge import ice
+from peer.edge import ice, shortcuts
 from peer.edge.sdp import check_sdp
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def load() -> None:
     import aiortc  # noqa: F401
 
     ice.install()
+    shortcuts.is_known()  # reads source files: not when the first path opens
 
 
 def quieten(loop: asyncio.AbstractEventLoop) -> None:
@@ -236,6 +237,8 @@ class DirectPath:
             self._alarm.cancel()
             self.state = _State.OPEN
             self._emit(DirectOpened(self.attempt, *ice.describe_path(wire.ice)))
+            if shortcuts.is_known():
+                shortcuts.take(wire.pc, wire.ice)
             early, self._early = self._early, []
             for event in early:
                 self._emit(event)

@@ -210,6 +210,8 @@ class Driver:
     def _decide(self, now: float) -> list[Action]:
         inbox = self._inbox
         events = [inbox.popleft() for _ in range(min(len(inbox), EVENTS_PER_TURN))]
+        if self._seals.waiting:
+            self._seals.taken(events)
         actions = self._core.handle_all(events, now)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("<- %s", _kinds(events))

@@ -10,15 +10,15 @@ brought together the next time that the session is started.
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from peer.core.actions import AppendUpdate, SaveShadow
 from peer.core.bare import Bare
@@ -37,15 +37,16 @@ from peer.core.events import (
 )
 from peer.core.files import Files
 from peer.core.greeting import Setup
-from peer.core.ids import DocId, peer_id, room_of
+from peer.core.ids import INDEX, DocId, peer_id, room_of
 from peer.core.invitation import link_key, room_private_key
+from peer.core.layout import blob_digests
 from peer.core.notices import Notice, SyncDone, Trouble
 from peer.core.session import Session, SharedFolder
 from peer.edge.driver import Driver
 from peer.edge.folder import Folder
-from peer.edge.identity import Identity
+from peer.edge.identity import Identity, host_tag
 from peer.edge.journal import Journal
-from peer.edge.lan.entrance import Entrance
+from peer.edge.lan.entrance import Entrance, first_word
 from peer.edge.registry import SessionRecord
 from peer.edge.seals import Seals
 from peer.edge.signaling_client import SignalingClient
@@ -55,16 +56,16 @@ from peer.edge.watcher import Watcher
 from peer.edge.webrtc import DirectPaths
 from peer.errors import ServerUnreachable, StorageError
 
-__all__ = ["CLIENT_BITS", "LEAVE_SECONDS", "SCAN_SECONDS", "Node", "Plan"]
+__all__ = ["LEAVE_SECONDS", "SCAN_SECONDS", "Node", "Plan"]
 
-CLIENT_BITS: Final = 53
-"""CRDT client ids: as many bits as Yjs can hold, so that two runs never get the same."""
 LEAVE_SECONDS: Final = 2.0
 """For the core to say goodbye; longer only if an application keeps a transaction open."""
 SCAN_SECONDS: Final = 0.3
 """For the files of a folder to be known when the session begins."""
-LAN_SECONDS: Final = 2.0
-"""For members on the local network to be found when the server cannot be reached."""
+EMPTY_SECONDS: Final = 5.0
+"""For somebody with files to come, before a newcomer believes that the session has none."""
+SHADOWS_IN_USE: Final = 2
+"""Contents of a binary file that its shadows keep: what it held last, and what was to be written then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +128,14 @@ class Node:
     def _build(self) -> None:
         plan, now = self.plan, time.monotonic()
         self._rng = random.Random(os.urandom(32))
-        self.client = self._rng.getrandbits(CLIENT_BITS) or 1
+        setup = self._set_up()
+        self.client = setup.client
         self.documents = Documents(lambda: self.client)
         self._shadows: list[SaveShadow] = []
         if plan.store is not None:
             self._load(plan.store)
         self.texts = Texts(self.documents, self._text_edited, read_only=plan.record.role == "viewer")
-        self.session = Session(self._set_up(), self.documents, now, folder=self._make_folder())
+        self.session = Session(setup, self.documents, now, folder=self._make_folder())
         self._paths = DirectPaths(self._path_event)
         self._seals = Seals(plan.identity, self._feed, self._relay)
         self.journal = None if plan.store is None else Journal(plan.store, self.documents, self._tell, now)
@@ -150,13 +152,29 @@ class Node:
 
     def _load(self, store: Store) -> None:
         self._shadows = store.shadows()
+        intact = True
         for doc in store.documents():
             document = self.documents.open(doc)
             for update in store.updates(doc):
                 try:
                     document.load(update)
                 except StorageError as error:
+                    intact = intact and doc != INDEX
                     self._tell(Trouble("E-STORAGE", f"{error} What is missing comes from the others."))
+        if intact:
+            store.keep_blobs(self._blobs_in_use())
+
+    def _blobs_in_use(self) -> set[bytes]:
+        """What the index names, and what the disk held last, holds, or is about to hold.
+
+        Asked before anything runs: later, something may be under way that neither of them names yet.
+        """
+        held: dict[DocId, deque[bytes]] = {}
+        for shadow in self._shadows:
+            if shadow.binary:
+                held.setdefault(shadow.doc, deque(maxlen=SHADOWS_IN_USE)).append(shadow.content)
+        named = blob_digests(self.documents.open(INDEX).index.entries())
+        return named.union(*held.values())
 
     def _set_up(self) -> Setup:
         record = self.plan.record
@@ -166,9 +184,8 @@ class Node:
             chain=record.chain,
             role=record.role,
             name=record.name,
-            client=self.client,
             link_key=link_key(record.secret),
-            host=_host_tag(record.secret),
+            host=host_tag(record.secret),
             version=version("weft"),
             policy=self.plan.policy,
             unix_offset=time.time() - time.monotonic(),
@@ -197,7 +214,11 @@ class Node:
         self._feed(Tick())
         await self._wait_for_scan()
         if self.plan.server is not None and wait_for_server:
-            await self._wait_for_somebody()
+            reason = await first_word(self._first_word, self.lan)
+            if self.driver.failure is not None:
+                raise self.driver.failure
+            if reason is not None:
+                raise ServerUnreachable(reason)
 
     def _connect(self) -> None:
         """Look for others in every way that the plan allows."""
@@ -209,22 +230,6 @@ class Node:
             self._enter(self.plan.server)
         if self.plan.policy != "relay" and (self.lan or self._signaling):
             self._go(self._paths.warm())
-
-    async def _wait_for_somebody(self) -> None:
-        """Wait for the server's first word, or for members on the local network, which may do without it."""
-        met = asyncio.create_task((self.lan.met if self.lan is not None else asyncio.Event()).wait())
-        try:
-            words: set[asyncio.Future[Any]] = {self._first_word, met}
-            await asyncio.wait(words, return_when=asyncio.FIRST_COMPLETED)
-            reason = self._first_word.result() if self._first_word.done() else None
-            if reason is not None and self.lan is not None:
-                await asyncio.wait({met}, timeout=LAN_SECONDS)
-            if self.driver.failure is not None:
-                raise self.driver.failure
-            if reason is not None and not met.done():
-                raise ServerUnreachable(reason)
-        finally:
-            met.cancel()
 
     async def _open_folder(self, place: Path) -> None:
         self._folder = folder = Folder(place, self._file_event)
@@ -361,8 +366,17 @@ class Node:
 
     def _tell(self, notice: Notice) -> None:
         if isinstance(notice, SyncDone):
-            self._scan()
+            self._peer_told_all()
         self._hear(notice)
+
+    def _peer_told_all(self) -> None:
+        """A peer has told what it knows: with that, a newcomer can look at what its folder holds."""
+        if not self._has_begun_scan and self.documents.open(INDEX).is_empty():
+            # a session without files, or somebody who is as new as we are
+            later = asyncio.get_running_loop().call_later(EMPTY_SECONDS, self._scan)
+            self._exits.callback(later.cancel)
+        else:
+            self._scan()
 
     def _relay(self, address: bytes, payload: bytes) -> None:
         if room_of(address):
@@ -388,13 +402,3 @@ async def _end(task: asyncio.Task[None]) -> None:
 def _holds_anything(folder: Path) -> bool:
     with os.scandir(folder) as entries:
         return any(entry.name != ".weft" for entry in entries)
-
-
-def _host_tag(secret: bytes) -> bytes:
-    """Equal for two processes that share one kernel and one network, meaningless to anybody else."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/net")
-    except OSError:
-        # a system without these: loopback is then used only when nothing else is there
-        boot = os.urandom(16).hex()
-    return hashlib.sha256(secret + boot.encode()).digest()[:16]

@@ -48,6 +48,9 @@ _FRAMES_LIMIT: Final = 8192
 _BYTES_LIMIT: Final = 8 * 1024 * 1024
 """What may wait for the server: twice what it holds for one client, so it is not us who gives up first."""
 
+_MESSAGES_PER_TURN: Final = 64
+"""After so many the loop goes round: what was read at once may be thousands, and a turn takes 256 events."""
+
 _MOTD_LIMIT: Final = 200
 """Characters of the operator's message that people are shown: two lines."""
 
@@ -261,6 +264,7 @@ class SignalingClient:
         shortest, longest = _PING_SECONDS_RANGE
         patience = _SILENT_PINGS * min(max(ping_seconds, shortest), longest)
         restarting: float | None = None
+        taken = 0
         while True:
             try:
                 async with asyncio.timeout(patience):
@@ -273,6 +277,9 @@ class SignalingClient:
                 outbox.put_control(messages.Pong())
             else:
                 self._take(message)
+                taken += 1
+                if taken % _MESSAGES_PER_TURN == 0:
+                    await asyncio.sleep(0)
 
     def _take(self, message: messages.FromServer | messages.Relayed | None) -> None:
         match message:

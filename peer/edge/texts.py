@@ -168,7 +168,7 @@ class Texts:
 
     def is_held(self) -> bool:
         """Whether the application is in the middle of a transaction."""
-        return any(document.doc._txn is not None for document in self._lent.values())
+        return any(document.has_open_transaction for document in self._lent.values())
 
     # --- the index ------------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ from peer.core.frames import (
     encode,
 )
 from peer.core.greeting import REFUSED_FOR
-from peer.core.ids import DocId
+from peer.core.ids import DocId, client_of, peer_id
 from peer.core.notices import PeerJoined, PresenceChanged, Warned
 from tests.core.world import (
     ADDRESS,
@@ -48,6 +48,7 @@ from tests.core.world import (
     Guest,
     Host,
     certificates,
+    device,
     key,
     proof,
 )
@@ -137,12 +138,22 @@ def test_an_edit_in_our_name() -> None:
     scene.attacker_is_out()
 
 
-@pytest.mark.parametrize("whose", [1, 3], ids=["ours", "a neighbour's"])
+@pytest.mark.parametrize("whose", [1, 3, 4], ids=["ours", "a neighbour's", "that of somebody who is away"])
 def test_a_hello_with_the_client_id_of_somebody_else(whose: int) -> None:
-    scene = Scene(client=whose)
+    scene = Scene(client=client_of(peer_id(device(whose), bytes((whose,)) * 8)))
     assert not scene.host.knows(scene.attacker)
     assert "the id of somebody else" in scene.host.told(Warned)[-1].message
     scene.goes_on()
+
+
+def test_an_edit_in_the_name_of_somebody_who_is_away() -> None:
+    scene = Scene()
+    away = client_of(peer_id(device(4), b"\x04" * 8))
+    forged = Document(DOC, away, lambda _: None)
+    forged.edit([Edit(0, 0, "I said this")])
+    scene.attacker.say(EditFrame(DOC, forged.full_state()), Lane.EDITS)
+    assert scene.host.text() == ""
+    scene.attacker_is_out()
 
 
 def test_clock_squatting_by_bulk() -> None:
@@ -331,6 +342,14 @@ def test_a_presence_with_a_path_of_64_kb() -> None:
     scene.attacker_is_out()
 
 
+@pytest.mark.parametrize("cursor", [(-1, 0), (0, 2**31), (0, 2**62)])
+def test_a_presence_with_a_cursor_that_cannot_be_in_a_text(cursor: tuple[int, int]) -> None:
+    scene = Scene()
+    scene.attacker.say(PresenceFrame(1, "#1", "a.md", cursor))
+    assert scene.host.told(PresenceChanged) == []
+    scene.attacker_is_out()
+
+
 # --- getting in --------------------------------------------------------------------------------------------
 
 
@@ -403,7 +422,7 @@ def test_a_peer_that_was_cut_off_and_comes_straight_back() -> None:
     scene = Scene()
     scene.attacker.say(Ack(1))
     scene.attacker_is_out()
-    again = Guest(scene.host, 2, instance=b"new run!", client=20, address=b"\x04" * 8)
+    again = Guest(scene.host, 2, instance=b"new run!", address=b"\x04" * 8)
     for _ in range(20):
         again.join()
         scene.host.feed(MemberLeft(again.address))
@@ -423,12 +442,12 @@ def test_a_peer_that_was_cut_off_is_let_in_again_when_its_time_is_over() -> None
 
 def test_our_other_folder_is_not_locked_out_with_a_run_that_was_cut_off() -> None:
     host = Host(policy="relay")
-    bad = Guest(host, 1, instance=b"run-bad!", client=77, address=b"\x02" * 8).join()
+    bad = Guest(host, 1, instance=b"run-bad!", address=b"\x02" * 8).join()
     bad.say(Ack(1))
     assert not host.knows(bad)
     bad.join()
     assert not host.knows(bad)
-    good = Guest(host, 1, instance=b"run-good", client=78, address=b"\x03" * 8).join()
+    good = Guest(host, 1, instance=b"run-good", address=b"\x03" * 8).join()
     assert host.knows(good)
 
 

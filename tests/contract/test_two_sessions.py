@@ -113,7 +113,6 @@ class RealSide:
             chain=(chain,),
             role="editor",
             name=f"side {number}",
-            client=number + 1,
             link_key=LINK_KEY,
             host=b"h" * 16,
             version="0",
@@ -122,7 +121,7 @@ class RealSide:
         )
         self.address = bytes((number + 1,)) * 8
         self.notices: list[Notice] = []
-        self.session = Session(setup, Documents(lambda: number + 1), time.monotonic())
+        self.session = Session(setup, Documents(lambda: setup.client), time.monotonic())
         self.paths = DirectPaths(self.feed)
         self.seals = Seals(identity, self.feed, lambda to, payload: relay(number, to, payload))
         self.driver = Driver(

@@ -19,7 +19,11 @@ class Fetching:
 
     def __init__(self, links: int = 1) -> None:
         self.arrived: list[tuple[bytes, bytes]] = []
-        self.blobs = Blobs(arrived=lambda digest, content: self.arrived.append((digest, content)))
+        self.stored: dict[bytes, bytes] = {}
+        self.blobs = Blobs(
+            arrived=lambda digest, content: self.arrived.append((digest, content)),
+            look=lambda digest: self.blobs.looked(digest, self.stored.get(digest)),
+        )
         self.orders: list[Action] = []
         self.links: list[Link] = []
         self._incoming: dict[bytes, Incoming] = {}
@@ -231,3 +235,59 @@ def test_a_peer_that_goes_is_forgotten_and_may_be_asked_when_it_comes_back() -> 
     fetching.blobs.closed(fetching.links[1])
     fetching.blobs.opened(fetching.links[0])
     assert [number for number, _ in fetching.asks()] == [1]
+
+
+# --- our own store ---------------------------------------------------------------------------------------
+
+
+def test_what_is_here_already_is_not_asked_for() -> None:
+    fetching = Fetching()
+    fetching.stored[DIGEST] = CONTENT
+    fetching.blobs.want({(DIGEST, len(CONTENT))})
+    assert fetching.asks() == []
+    assert fetching.arrived == [(DIGEST, CONTENT)]
+
+
+@pytest.mark.parametrize("stored", [CONTENT[:-1] + b"?", CONTENT[:-1]])
+def test_what_is_here_and_damaged_is_asked_for(stored: bytes) -> None:
+    fetching = Fetching()
+    fetching.stored[DIGEST] = stored
+    fetching.blobs.want({(DIGEST, len(CONTENT))})
+    assert fetching.asks() != []
+    assert fetching.arrived == []
+
+
+def test_our_own_store_is_asked_for_one_blob_at_a_time_and_once_for_each() -> None:
+    looks: list[bytes] = []
+    blobs = Blobs(arrived=lambda *_: None, look=looks.append)
+    blobs.want({(b"a" * 32, 1), (b"b" * 32, 1)})
+    blobs.pump(100.0)
+    blobs.pump(100.0)
+    assert len(looks) == 1
+    blobs.looked(b"x" * 32, None)
+    blobs.pump(100.0)
+    assert len(looks) == 1, "that was no answer"
+    blobs.looked(looks[0], None)
+    blobs.pump(100.0)
+    blobs.looked(looks[1], None)
+    blobs.pump(100.0)
+    assert sorted(looks) == [b"a" * 32, b"b" * 32]
+    blobs.want(set())
+    blobs.want({(b"a" * 32, 1)})
+    blobs.pump(100.0)
+    assert len(looks) == 3, "what is wanted again is looked for again"
+
+
+def test_nobody_is_asked_before_our_own_store_has_answered() -> None:
+    fetching = Fetching()
+    asked: list[bytes] = []
+    fetching.blobs._look = asked.append
+    fetching.blobs.want({(DIGEST, len(CONTENT))})
+    assert fetching.asks() == []
+    fetching.blobs.want(set())
+    fetching.blobs.looked(DIGEST, CONTENT)
+    assert fetching.arrived == [], "it is not wanted any more"
+    fetching.blobs.want({(DIGEST, len(CONTENT))})
+    assert fetching.asks() == []
+    fetching.blobs.looked(DIGEST, None)
+    assert fetching.asks() != []

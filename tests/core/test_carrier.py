@@ -159,6 +159,15 @@ def test_flags_without_meaning_are_malformed(piece: bytes) -> None:
         Incoming(SMALL).receive(piece)
 
 
+@pytest.mark.parametrize("lane", list(Lane))
+def test_crumbs_are_malformed(lane: Lane) -> None:
+    """Each costs its receiver a place in a list, however little it holds."""
+    receiver = Incoming(RELAY_WINDOW)
+    assert receiver.receive(bytes((lane << 1 | 0x01,)) + bytes(carrier.PIECE_LEAST - 1)) is None
+    with pytest.raises(Malformed):
+        receiver.receive(bytes((lane << 1 | 0x01,)) + bytes(carrier.PIECE_LEAST - 2))
+
+
 def test_a_frame_that_never_ends_is_cut_off_at_the_limit() -> None:
     receiver = Incoming(RELAY_WINDOW)
     piece = b"\x01" + bytes(PIECE_BODY)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from peer.core.actions import AcceptAnswer, AcceptOffer, CloseDirect, CloseSeal, DialDirect, OpenSeal, Stop
@@ -24,7 +26,8 @@ from peer.core.greeting import REFUSED_FOR
 from peer.core.ids import Attempt, DocId
 from peer.core.link import DEAD_AFTER, DOUBT, PING_EVERY, SILENT_AFTER
 from peer.core.notices import PeerJoined, PeerLeft, PeerPath, PeerSilent, ServerState, Warned
-from tests.core.world import ADDRESS, DOC, Guest, Host, device
+from peer.errors import Refused
+from tests.core.world import ADDRESS, DOC, Guest, Host, device, member
 
 HIGH = b"\xf0" * 8
 
@@ -402,13 +405,13 @@ def test_who_breaks_the_protocol_is_told_why_and_has_to_wait() -> None:
 
 def test_a_run_of_our_own_device_is_refused_alone() -> None:
     host = Host(policy="relay")
-    bad = Guest(host, 1, instance=b"run-bad!", client=77, address=HIGH, role=Role.VIEWER).join()
+    bad = Guest(host, 1, instance=b"run-bad!", address=HIGH, role=Role.VIEWER).join()
     bad.say(EditFrame(DOC, bad.typed("x")))
     assert not host.knows(bad)
     bad.greet()
     assert not host.knows(bad)
     assert "a moment ago" in host.told(Warned)[-1].message
-    good = Guest(host, 1, instance=b"run-good", client=78, address=b"\xf1" * 8).join()
+    good = Guest(host, 1, instance=b"run-good", address=b"\xf1" * 8).join()
     assert host.knows(good)
 
 
@@ -437,9 +440,9 @@ def test_a_member_that_is_refused_is_not_met_again_and_again() -> None:
 def test_nobody_gets_in_with_the_client_id_of_somebody_else(whose: str) -> None:
     host = Host()
     Guest(host, 2).join()
-    thief = Guest(host, 3, client=1 if whose == "ours" else 2).join()
-    assert not host.knows(thief)
-    assert "claims to write with the id of somebody else" in thief.said(Bye)[0].reason
+    client = host.setup.client if whose == "ours" else host.guests[0].client
+    with pytest.raises(Refused, match="claims to write with the id of somebody else"):
+        host.session._connections._admit(replace(member(3), client=client))
     again = Guest(host, 2, address=b"\x04" * 8).join()
     assert host.knows(again), "the same peer may come back with its own"
 

@@ -1,5 +1,6 @@
 from peer.core.actions import Action
 from peer.core.carrier import RELAY_WINDOW, Lane
+from peer.core.difference import Difference
 from peer.core.document import Document
 from peer.core.edits import Edit
 from peer.core.exchange import BULK_AHEAD, EDIT_LIMIT, EDITS_AHEAD, PENDING_LIMIT, Exchange
@@ -15,7 +16,7 @@ class Typing:
         self.orders: list[Action] = []
         self.link = link(self.orders)
         self.carrier = self.link.relay = Carrier(b"relay-to", 100.0, "relay")
-        self.exchange = Exchange(self.link, began=100.0, compared=100.0)
+        self.exchange = Exchange(self.link, 100.0, Difference(100.0))
         self._document = Document(DOC, 7, lambda _: None)
 
     def update(self, size: int = 1) -> bytes:

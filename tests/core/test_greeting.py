@@ -201,7 +201,7 @@ def test_our_own_face_is_refused() -> None:
 
 def test_our_other_folder_is_somebody_else() -> None:
     host = Host()
-    other = Guest(host, 1, instance=b"another!", address=LOW, client=77)
+    other = Guest(host, 1, instance=b"another!", address=LOW)
     other.join()
     assert host.knows(other)
 

@@ -11,6 +11,7 @@ from peer.core.layout import (
     UNCONDITIONAL,
     Blob,
     Entry,
+    blob_digests,
     doc_of,
     key_of,
     lay_out,
@@ -180,3 +181,14 @@ def test_no_index_that_a_peer_can_write_makes_two_files_collide() -> None:
         folded = {path.casefold() for path in files}
         assert len(folded) == len(files)
         assert not any(other.startswith(path + "/") for path in folded for other in folded)
+
+
+def test_the_contents_of_deleted_files_are_named_too() -> None:
+    entries: dict[str, Scalar] = {
+        key_of(DocId(b"a" * 8), "blob"): str(Blob(b"1" * 32, 10)),
+        key_of(DocId(b"b" * 8), "blob"): str(Blob(b"2" * 32, 10).after(Blob(b"3" * 32, 10))),
+        key_of(DocId(b"b" * 8), "gone"): b"2" * 32,
+        key_of(DocId(b"c" * 8), "blob"): "garbage",
+        key_of(DocId(b"c" * 8), "path"): str(Blob(b"4" * 32, 10)),
+    }
+    assert blob_digests(entries) == {b"1" * 32, b"2" * 32}

@@ -1,7 +1,12 @@
+from typing import Any
+
+import pytest
+
 from peer.core.events import PresenceSet
-from peer.core.frames import PresenceFrame
+from peer.core.frames import CURSOR_LIMIT, PresenceFrame
 from peer.core.notices import PresenceChanged
 from peer.core.presence import COLORS, EXPIRES, PATH_BYTES, RATE, REPEAT, Presence, color_of
+from peer.errors import UsageError
 from tests.core.world import member, peer
 
 
@@ -86,3 +91,32 @@ def test_life_without_news_is_life() -> None:
         watched.presence.heard(member(), PresenceFrame(5, "#1", "a"), 100.0 + second)
         watched.presence.tick(100.0 + second)
     assert [told.here for told in watched.told] == [True]
+
+
+def test_a_path_and_a_cursor_can_be_taken_back() -> None:
+    watched = Watched()
+    watched.presence.set(PresenceSet(path="a.md", cursor=(1, 2)), 100.0)
+    watched.presence.set(PresenceSet(cursor=None), 101.0)
+    assert (watched.sent[-1].path, watched.sent[-1].cursor) == ("a.md", None)
+    watched.presence.set(PresenceSet(cursor=(1, 2)), 102.0)
+    watched.presence.set(PresenceSet(path=None), 103.0)
+    assert (watched.sent[-1].path, watched.sent[-1].cursor) == (None, None)
+
+
+def test_a_cursor_does_not_go_along_into_another_file() -> None:
+    watched = Watched()
+    watched.presence.set(PresenceSet(path="a.md", cursor=(1, 2)), 100.0)
+    watched.presence.set(PresenceSet(path="a.md"), 101.0)
+    assert watched.sent[-1].cursor == (1, 2)
+    watched.presence.set(PresenceSet(path="b.md"), 102.0)
+    assert watched.sent[-1].cursor is None
+    watched.presence.set(PresenceSet(path="c.md", cursor=(3, 4)), 103.0)
+    assert watched.sent[-1].cursor == (3, 4)
+
+
+@pytest.mark.parametrize(
+    "cursor", [(-1, 0), (0, -1), (0, CURSOR_LIMIT + 1), (0,), (0, 1, 2), (0.5, 1), (True, 1), ("a", "b")]
+)
+def test_a_cursor_that_cannot_be_is_refused_here(cursor: Any) -> None:
+    with pytest.raises(UsageError, match="two positions"):
+        PresenceSet(cursor=cursor)

@@ -12,6 +12,7 @@ from peer.core.actions import (
     SaveBlob,
     SendRelay,
 )
+from peer.core.blobs import BLOB_LIMIT
 from peer.core.carrier import Lane
 from peer.core.certificates import Role
 from peer.core.edits import Edit
@@ -137,6 +138,18 @@ def test_a_blob_that_the_folder_misses_is_fetched_kept_and_shown() -> None:
     guest.say(BlobPart(DIGEST, 0, len(CONTENT), CONTENT), Lane.BULK)
     assert host.ordered(SaveBlob) == [SaveBlob(DIGEST, CONTENT)]
     assert folder.blobs == [(DIGEST, CONTENT)]
+
+
+def test_a_blob_that_our_own_store_has_is_shown_without_asking_anybody() -> None:
+    folder = Folder()
+    host = Host(folder=folder)
+    host.stored[DIGEST] = CONTENT
+    folder.missing = {(DIGEST, len(CONTENT))}
+    guest = Guest(host).join()
+    host.wait(0.0)
+    assert host.ordered(LoadBlob) == [LoadBlob(host.setup.me, DIGEST, 0, BLOB_LIMIT)]
+    assert folder.blobs == [(DIGEST, CONTENT)]
+    assert guest.said(BlobAsk) == []
 
 
 def test_a_blob_is_kept_even_without_a_folder() -> None:

@@ -5,6 +5,7 @@ import pytest
 from peer.core.actions import AppendUpdate
 from peer.core.carrier import RELAY_WINDOW, Lane
 from peer.core.certificates import Role
+from peer.core.difference import COMPARE_EVERY, COMPARE_LONGEST, DIFFERENCE_PATIENCE
 from peer.core.document import Document
 from peer.core.edits import Edit
 from peer.core.events import DirectBroken, DocumentEdited
@@ -26,8 +27,6 @@ from peer.core.sync import (
     ANSWERS_LIMIT,
     ASK_PATIENCE,
     ASKS_AT_ONCE,
-    COMPARE_EVERY,
-    DIFFERENCE_PATIENCE,
     DOCUMENT_LIMIT,
     FLUSHES_REMEMBERED,
     LIST_EVERY,
@@ -113,13 +112,19 @@ def test_the_index_is_asked_for_first_and_only_so_many_at_once() -> None:
     assert host.told(SyncDone) == []
 
 
-def test_one_document_is_asked_for_from_one_peer_only() -> None:
+def two_with_the_same() -> tuple[Host, Guest, Guest]:
+    """A host, and two guests who both say that they have one text."""
     host, first = relayed()
     second = Guest(host, 3).join()
     first.typed("text")
     first.say(digests(first.document()))
     second.document().load(first.document().full_state())
     second.say(digests(second.document()))
+    return host, first, second
+
+
+def test_one_document_is_asked_for_from_one_peer_only() -> None:
+    host, first, second = two_with_the_same()
     assert len(first.said(Ask)) == 1
     assert second.said(Ask) == []
     first.say(State(DOC, first.document().full_state()), Lane.BULK)
@@ -128,12 +133,7 @@ def test_one_document_is_asked_for_from_one_peer_only() -> None:
 
 
 def test_when_one_who_was_asked_goes_another_is_asked() -> None:
-    host, first = relayed()
-    second = Guest(host, 3).join()
-    first.typed("text")
-    first.say(digests(first.document()))
-    second.document().load(first.document().full_state())
-    second.say(digests(second.document()))
+    host, first, second = two_with_the_same()
     first.say(Bye("left"))
     assert len(second.said(Ask)) == 1
     second.say(State(DOC, second.document().full_state()), Lane.BULK)
@@ -165,7 +165,7 @@ def test_a_large_answer_on_a_slow_path_is_waited_for() -> None:
     for _ in range(4):
         host.wait(ASK_PATIENCE * 0.6)
         guest.say(Pong(1, 0))
-        host.feed(guest.carried(b"\x05" + bytes(100)))
+        host.feed(guest.carried(b"\x05" + bytes(2000)))
     assert len(guest.said(Ask)) == 1
     host.wait(6.0)
     guest.say(Pong(1, 0))
@@ -426,6 +426,39 @@ def test_a_difference_that_lasts_is_looked_into_now_and_then() -> None:
     assert ping_for(host, guest, 2, b"anything") == 1
     assert ping_for(host, guest, COMPARE_EVERY - 2, b"anything") == 0
     assert ping_for(host, guest, 2, b"anything") == 1
+
+
+def test_a_difference_that_nothing_helps_is_looked_into_less_and_less_and_told_once() -> None:
+    host, guest = relayed()
+    host.wait(0.1)
+    hour = 3600
+    assert ping_for(host, guest, 60, b"anything") == 3, "after 10, 20 and 40 s"
+    assert host.told(Warned) == []
+    assert ping_for(host, guest, hour, b"anything") <= 4 + hour / COMPARE_LONGEST
+    (warned,) = host.told(Warned)
+    assert (warned.code, warned.message[:26]) == ("W-DIFFERS", "guest 2 holds something el")
+
+
+@pytest.mark.parametrize("what", ["we change", "they change", "somebody comes", "somebody leaves"])
+def test_a_difference_is_looked_into_soon_when_anything_changes(what: str) -> None:
+    host, guest = relayed()
+    host.wait(0.1)
+    ping_for(host, guest, 300, b"anything")
+    third = Guest(host, 3)
+    if what == "somebody leaves":
+        third.join()
+        assert ping_for(host, guest, 5, b"anything") == 1
+    assert ping_for(host, guest, 5, b"anything") == 0
+    theirs = b"anything"
+    if what == "we change":
+        host.type("x")
+    elif what == "they change":
+        theirs = b"new ones"
+    elif what == "somebody comes":
+        third.join()
+    else:
+        third.say(Bye("left"))
+    assert ping_for(host, guest, COMPARE_EVERY, theirs) >= 1
 
 
 def test_a_difference_that_passes_is_not() -> None:

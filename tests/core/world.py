@@ -11,7 +11,16 @@ from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from peer.core.actions import AcceptOffer, Action, DialDirect, SendLossy, SendPiece, SendRelay, Tell
+from peer.core.actions import (
+    AcceptOffer,
+    Action,
+    DialDirect,
+    LoadBlob,
+    SendLossy,
+    SendPiece,
+    SendRelay,
+    Tell,
+)
 from peer.core.carrier import DIRECT_WINDOW, RELAY_WINDOW, Incoming, Lane, Outgoing, Window
 from peer.core.certificates import FOREVER, Role, issue, public_bytes
 from peer.core.document import Document
@@ -19,6 +28,7 @@ from peer.core.documents import Documents
 from peer.core.edits import Edit
 from peer.core.events import (
     AnswerMade,
+    BlobLoaded,
     DirectOpened,
     DirectPieceArrived,
     DocumentEdited,
@@ -32,7 +42,7 @@ from peer.core.events import (
 )
 from peer.core.frames import PROTOCOL, Ack, Answer, Frame, Hello, Offer, Pong, Proof, decode, encode
 from peer.core.greeting import Setup
-from peer.core.ids import Attempt, DeviceKey, DocId, PeerId, peer_id
+from peer.core.ids import Attempt, DeviceKey, DocId, PeerId, client_of, peer_id
 from peer.core.link import Link, Member
 from peer.core.notices import Notice
 from peer.core.session import Session, SharedFolder
@@ -58,7 +68,7 @@ def peer(number: int) -> PeerId:
 
 def member(number: int = 1, *, role: str = "editor", policy: str = "auto") -> Member:
     """A member with this number in its id."""
-    return Member(peer(number), f"node {number}", role, number, b"h" * 16, policy)
+    return Member(peer(number), f"node {number}", role, client_of(peer(number)), b"h" * 16, policy)
 
 
 def link(orders: list[Action], number: int = 1, *, role: str = "editor", policy: str = "auto") -> Link:
@@ -94,7 +104,6 @@ def setup(number: int, role: Role = Role.EDITOR, policy: str = "auto") -> Setup:
         chain=tuple(certificates(number, role)),
         role=role.word,
         name=f"host {number}",
-        client=number,
         link_key=LINK_KEY,
         host=b"h" * 16,
         version="0",
@@ -110,7 +119,11 @@ def proof(binding: bytes, *, initiator: bool, secret: bytes = LINK_KEY) -> Proof
 
 
 class Host:
-    """Our side: one real session, the clock, and all that it ordered."""
+    """Our side: one real session, the clock, and all that it ordered.
+
+    Attributes:
+        stored: the blobs in its own store, by digest; asked for there, they come at once.
+    """
 
     def __init__(
         self,
@@ -123,9 +136,10 @@ class Host:
     ) -> None:
         self.setup = setup(number, role, policy)
         self.now = 100.0
-        self.documents = Documents(lambda: number)
+        self.documents = Documents(lambda: self.setup.client)
         self.session = Session(self.setup, self.documents, self.now, folder=folder)
         self.orders: list[Action] = []
+        self.stored: dict[bytes, bytes] = {}
         self.guests: list[Guest] = []
         if enters:
             self.feed(Tick(), ServerEntered(ADDRESS, (ADDRESS,)))
@@ -140,6 +154,10 @@ class Host:
                     guest.receive(action)
         for guest in self.guests:
             guest.acknowledge()
+        for action in actions:
+            if isinstance(action, LoadBlob) and action.peer == self.setup.me:
+                content = self.stored.get(action.digest)
+                self.feed(BlobLoaded(action.peer, action.digest, 0, len(content or b""), content))
         return actions
 
     def wait(self, seconds: float) -> None:
@@ -204,7 +222,7 @@ class Guest:
         self.device = device(number)
         self.instance = bytes((number,)) * 8 if instance is None else instance
         self.id = peer_id(self.device, self.instance)
-        self.client = number if client is None else client
+        self.client = client_of(self.id) if client is None else client
         self.address = bytes((number,)) * 8 if address is None else address
         self.policy = policy
         self.chain = certificates(number, role)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from peer.core.contents import digest_of
 from peer.core.edits import Edit
 from peer.core.ids import INDEX, DocId
-from peer.core.notices import Notice, ServerState, Trouble
+from peer.core.layout import Blob
+from peer.core.notices import Notice, ServerState, SyncDone, Trouble
 from peer.edge import node as node_module
 from peer.edge.entry import Entry, enter_again, enter_by_link, enter_new
 from peer.edge.node import Node
@@ -18,6 +20,7 @@ from peer.errors import StorageError
 from signaling.server import RoomServer
 from signaling.settings import Settings
 
+ONE, TWO = b"\x00one", b"\x00two, and more"
 NOWHERE = "http://127.0.0.1:1"
 
 
@@ -123,6 +126,60 @@ async def test_a_damaged_update_costs_only_itself(folder: Path) -> None:
     await later.node.close()
 
 
+def stored(entry: Entry, *contents: bytes) -> list[bool]:
+    """Which of these contents are kept as blobs."""
+    assert entry.plan.store is not None
+    entry.plan.store.commit()
+    return [entry.plan.store.has_blob(digest_of(content)) for content in contents]
+
+
+async def test_what_a_binary_file_held_long_ago_is_dropped_at_the_next_start(folder: Path) -> None:
+    (folder / "a.png").write_bytes(ONE)
+    running = await Running(new(folder)).start()
+    names = running.node.documents.open(INDEX).index.entries
+    (folder / "a.png").write_bytes(TWO)
+    await until(lambda: any(digest_of(TWO).hex() in str(value) for value in names().values()))
+    await running.node.close()
+    entry = again(folder)
+    assert stored(entry, ONE, TWO) == [True, True], "while it ran, nothing was dropped"
+    resumed = await Running(entry).start()
+    assert stored(entry, ONE, TWO) == [True, True], "the one before may still be an editor's"
+    await resumed.node.close()
+    (folder / "a.png").unlink()
+    resumed = await Running(again(folder)).start()
+    names = resumed.node.documents.open(INDEX).index.entries
+    await until(lambda: any(key.endswith("/gone") for key in names()))
+    await resumed.node.close()
+    entry = again(folder)
+    resumed = await Running(entry).start()
+    assert stored(entry, ONE, TWO) == [False, True], "who deleted the file may not have known all"
+    await resumed.node.close()
+
+
+async def test_nothing_is_dropped_when_the_list_of_files_is_damaged(folder: Path) -> None:
+    (folder / "a.png").write_bytes(ONE)
+    await (await Running(new(folder)).start()).node.close()
+    entry = again(folder)
+    assert entry.plan.store is not None
+    entry.plan.store.save_blob(digest_of(TWO), TWO)
+    entry.plan.store.append(INDEX, b"\xff" * 20, b"a" * 32, 1.0)
+    resumed = await Running(entry).start()
+    assert stored(entry, ONE, TWO) == [True, True]
+    await resumed.node.close()
+
+
+async def test_what_a_file_held_before_comes_from_our_own_store(folder: Path) -> None:
+    (folder / "a.png").write_bytes(ONE)
+    running = await Running(new(folder)).start()
+    index = running.node.documents.open(INDEX).index
+    key = next(key for key, value in index.entries().items() if digest_of(ONE).hex() in str(value))
+    (folder / "a.png").write_bytes(TWO)
+    await until(lambda: digest_of(TWO).hex() in str(index.entries()[key]))
+    index.set(key, str(Blob(digest_of(ONE), len(ONE)).after(Blob(digest_of(TWO), len(TWO)))))
+    await until(lambda: (folder / "a.png").read_bytes() == ONE)
+    await running.node.close()
+
+
 async def test_a_store_that_cannot_be_read_is_closed_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,15 +274,19 @@ async def test_a_session_without_a_server_is_alone(folder: Path) -> None:
     await running.node.close()
 
 
+def newcomer(owner: Entry, folder: Path, files: dict[str, str]) -> tuple[Running, Path]:
+    """Somebody who joins with a folder that holds these files already, and that folder."""
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return Running(enter_by_link(owner.link, folder, server=None, name=folder.name, policy="auto")), folder
+
+
 async def test_a_newcomer_looks_at_its_folder_when_it_knows_the_session(
     folder: Path, tmp_path: Path, server: str
 ) -> None:
     owner = new(folder, server)
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "a.md").write_text("one\n")
-    (mine / "late.md").write_text("only here\n")
-    ben = Running(enter_by_link(owner.link, mine, server=None, name="ben", policy="auto"))
+    ben, mine = newcomer(owner, tmp_path / "ben", {"a.md": "one\n", "late.md": "only here\n"})
     await ben.node.start(wait_for_server=True)
     assert ben.node.texts.names() == []
     anna = await Running(owner).start()
@@ -241,11 +302,8 @@ async def test_a_newcomer_that_was_stopped_too_early_is_one_again(
     folder: Path, tmp_path: Path, server: str
 ) -> None:
     owner = new(folder, server)
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "a.md").write_text("one\n")
-    ben = await Running(enter_by_link(owner.link, mine, server=None, name="ben", policy="auto")).start()
-    await ben.node.close()
+    ben, mine = newcomer(owner, tmp_path / "ben", {"a.md": "one\n"})
+    await (await ben.start()).node.close()
     resumed = again(mine)
     assert resumed.resumed
     assert resumed.plan.newcomer
@@ -256,6 +314,40 @@ async def test_a_newcomer_that_was_stopped_too_early_is_one_again(
     await ben.node.close()
     await anna.node.close()
     assert not again_is_newcomer(mine)
+
+
+async def test_two_newcomers_who_meet_first_have_nothing_to_tell_each_other(
+    folder: Path, tmp_path: Path, server: str
+) -> None:
+    """Each of them has all files of the session, and not the session: those are not shared anew."""
+    owner = new(folder, server)
+    newcomers = [newcomer(owner, tmp_path / name, {"a.md": "one\n"})[0] for name in ("ben", "eva")]
+    ben, eva = newcomers
+    for one in newcomers:
+        await one.node.start(wait_for_server=True)
+    await until(lambda: all(any(isinstance(n, SyncDone) for n in one.notices) for one in newcomers))
+    anna = await Running(owner).start()
+    await until(lambda: all(one.node._scanned.is_set() for one in newcomers))
+    for one in newcomers:
+        await one.node.driver.caught_up()
+        await until(lambda: len(anna.node.session.peers()) == 2)
+    assert anna.node.texts.names() == ben.node.texts.names() == eva.node.texts.names() == ["a.md"]
+    for one in (anna, ben, eva):
+        await one.node.close()
+
+
+async def test_a_newcomer_shares_what_it_has_with_an_empty_session_after_a_while(
+    folder: Path, tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_module, "EMPTY_SECONDS", 0.2)
+    (folder / "a.md").unlink()
+    owner = new(folder, server)
+    ben, _ = newcomer(owner, tmp_path / "ben", {"late.md": "only here\n"})
+    await ben.node.start(wait_for_server=True)
+    anna = await Running(owner).start()
+    await until(lambda: (folder / "late.md").exists())
+    await ben.node.close()
+    await anna.node.close()
 
 
 def again_is_newcomer(folder: Path) -> bool:

@@ -303,6 +303,18 @@ async def test_what_a_newer_server_says_is_ignored() -> None:
         assert await ana.next(MemberJoined) == MemberJoined(bytes(range(1, 9)))
 
 
+async def test_a_server_that_says_much_at_once_leaves_room_for_turns() -> None:
+    """Else what it says would fill the inbox faster than turns can empty it, and end the session."""
+    word = '{"type":"joined","address":"0102030405060708"}'
+    most = 0
+    async with scripted(then_say(*[word] * 5_000)) as url, guest(url) as ana:
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(5_000):
+                most = max(most, ana.told.qsize())
+                await ana.told.get()
+    assert most <= 2 * signaling_client._MESSAGES_PER_TURN
+
+
 async def test_a_ping_is_answered_at_once() -> None:
     heard: asyncio.Queue[str] = asyncio.Queue()
 

@@ -5,7 +5,7 @@ import contextlib
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from peer.core.candidates import Endpoint
 from peer.core.events import Event, MemberJoined, ServerEntered
@@ -16,10 +16,12 @@ from peer.edge.store import Store
 if TYPE_CHECKING:
     from peer.edge.lan.service import Lan
 
-__all__ = ["ALONE_SECONDS", "Entrance"]
+__all__ = ["ALONE_SECONDS", "LAN_SECONDS", "Entrance", "first_word"]
 
 ALONE_SECONDS: Final = 4.0
 """After which a joiner without a server is told what helps; on a working network one second is enough."""
+LAN_SECONDS: Final = 2.0
+"""For members on the local network to be found when the server cannot be reached."""
 
 _ALONE: Final = (
     "nobody of this session was found on this network yet; Weft goes on looking. Is the other side running, "
@@ -125,6 +127,26 @@ class Entrance:
         if isinstance(event, MemberJoined) or (isinstance(event, ServerEntered) and event.members):
             self.met.set()
         self._emit(event)
+
+
+async def first_word(of_server: asyncio.Future[str | None], lan: Entrance | None) -> str | None:
+    """Wait until we are with somebody, or know why not.
+
+    *of_server* is why its room could not be entered, or `None` if it was.  Whoever is met on the local
+    network, at once or within `LAN_SECONDS` after that, does as well.
+    """
+    if lan is None:
+        return await asyncio.shield(of_server)
+    met = asyncio.create_task(lan.met.wait())
+    try:
+        waiting: set[asyncio.Future[Any]] = {of_server, met}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        reason = of_server.result() if of_server.done() else None
+        if reason is not None:
+            await asyncio.wait({met}, timeout=LAN_SECONDS)
+        return None if met.done() else reason
+    finally:
+        met.cancel()
 
 
 def _load() -> "type[Lan]":

@@ -1,13 +1,19 @@
 """Our own room server on the local network: the only use that the client makes of the server's code."""
 
 import contextlib
+import secrets
 import socket
 from typing import Final
 
 from signaling.server import RoomServer
 from signaling.settings import Settings
 
-__all__ = ["Hosting"]
+__all__ = ["FIRST_PORT", "LAST_PORT", "Hosting"]
+
+FIRST_PORT: Final = 20_000
+LAST_PORT: Final = 29_999
+"""Below what systems give to connections that go out, so that the port is free again at the next start."""
+_TRIES: Final = 8
 
 _SETTINGS: Final = Settings(
     connections=128,  # two for each member of the largest room
@@ -23,7 +29,7 @@ class Hosting:
     """A room server on every address of this machine."""
 
     def __init__(self, name: str, port: int) -> None:
-        """Bind *port*, or any if that is taken or 0; *name* is what the server calls itself.
+        """Bind *port*, or another if that is taken or 0; *name* is what the server calls itself.
 
         Raises:
             OSError: the system allows no listening.
@@ -47,7 +53,8 @@ class Hosting:
 
 
 def _bind(port: int) -> socket.socket:
-    for wanted in (port, 0):
+    chosen = (FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT + 1) for _ in range(_TRIES))
+    for wanted in filter(None, (port, *chosen)):
         with contextlib.suppress(OSError):
             return _bind_exactly(wanted)
     return _bind_exactly(0)
