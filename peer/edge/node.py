@@ -48,6 +48,7 @@ from peer.edge.identity import Identity, host_tag
 from peer.edge.journal import Journal
 from peer.edge.lan.entrance import Entrance, first_word
 from peer.edge.registry import SessionRecord
+from peer.edge.scan import holds_anything
 from peer.edge.seals import Seals
 from peer.edge.signaling_client import SignalingClient
 from peer.edge.store import Store
@@ -238,7 +239,7 @@ class Node:
         watcher = Watcher(folder)
         self._exits.push_async_callback(watcher.close)
         await watcher.start()
-        if not (self.plan.newcomer and await asyncio.to_thread(_holds_anything, place)):
+        if not (self.plan.newcomer and await asyncio.to_thread(holds_anything, place)):
             self._scan()
 
     def _scan(self) -> None:
@@ -397,8 +398,3 @@ class Node:
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def _holds_anything(folder: Path) -> bool:
-    with os.scandir(folder) as entries:
-        return any(entry.name != ".weft" for entry in entries)
