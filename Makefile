@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SOURCES := peer signaling tests bench demo
 # The modules without any I/O: their own unit tests cover every branch of them.
-PURE_SERVER := messages rooms limits errors
+PURE_SERVER := messages proofs rooms limits errors turn turn_config
 PURE_TESTS := tests/core $(PURE_SERVER:%=tests/signaling/test_%.py)
 PURE_MODULES := peer/core/*,$(subst $() ,$(),$(PURE_SERVER:%=signaling/%.py,))
 

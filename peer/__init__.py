@@ -6,9 +6,9 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from peer.api import Session, Text, join, share
+    from peer.api import IceServer, Session, Text, join, share
 
-__all__ = ["Session", "Text", "join", "share"]
+__all__ = ["IceServer", "Session", "Text", "join", "share"]
 
 
 def __getattr__(name: str) -> object:

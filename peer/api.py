@@ -19,23 +19,23 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Final, TypedDict
+from typing import TypedDict
 
 from peer.core.events import KEEP, Keep, PresenceSet
 from peer.core.notices import FileChanged, Notice, PresenceChanged, SyncDone
+from peer.core.policy import POLICIES
 from peer.core.session import PeerState
 from peer.edge.entry import Entry, enter_again, enter_by_link, enter_new
+from peer.edge.ice_servers import IceServer, IceServerLike
 from peer.edge.listeners import Listeners
 from peer.edge.node import Node
 from peer.edge.preview import check_empty
 from peer.edge.texts import Text
 from peer.errors import UsageError
 
-__all__ = ["POLICIES", "Session", "Text", "join", "share"]
-
-POLICIES: Final = ("auto", "direct", "relay")
+__all__ = ["POLICIES", "IceServer", "IceServerLike", "Session", "Text", "join", "share"]
 
 
 class Session:
@@ -176,7 +176,7 @@ class Session:
             "session": self.session_id,
             "folder": None if self.folder is None else str(self.folder),
             "role": self.role,
-            "server": {"url": self._node.plan.server, "state": self._node.server_state},
+            "server": {"url": self._node.server, "state": self._node.server_state},
             "lan": None if self._node.lan is None else self._node.lan.status(),
             "files": self.files,
             "peers": [asdict(peer) for peer in self.peers],
@@ -210,6 +210,7 @@ async def share(
     path_policy: str = "auto",
     lan: bool | None = None,
     at: Sequence[str] = (),
+    ice_servers: Sequence[IceServerLike] = (),
 ) -> AsyncIterator[Session]:
     """Share the folder at *path* (or texts in memory), or go on sharing it.
 
@@ -217,9 +218,10 @@ async def share(
         path: an existing folder; `None` for a session without one.
         server: where others find us on the internet; a folder that was shared before remembers its server.
         name: what others see; by default this machine's user name.
-        path_policy: `auto`, `direct` or `relay`.
+        path_policy: which paths may carry contents; one of `POLICIES`, see the table in `policy.py`.
         lan: look for others, and be found, on local networks; by default unless `WEFT_NO_LAN` is set.
         at: where on the network members are, as `HOST:PORT`.
+        ice_servers: STUN and TURN servers of one's own (`IceServer`), asked before those of the server.
 
     Raises:
         UsageError: *path* is no folder, or no server is known and *lan* is false.
@@ -229,7 +231,7 @@ async def share(
     folder = None if path is None else Path(path)
     ways = _Ways(policy=_checked(path_policy), lan=_wants_lan(lan), at=at)
     entry = enter_new(folder, server=server, name=name, **ways)
-    async with _running(entry) as session:
+    async with _running(entry, ice_servers) as session:
         yield session
 
 
@@ -243,13 +245,14 @@ async def join(
     path_policy: str = "auto",
     lan: bool | None = None,
     at: Sequence[str] = (),
+    ice_servers: Sequence[IceServerLike] = (),
 ) -> AsyncIterator[Session]:
     """Join by invitation, or go on with the session of a folder.
 
     Args:
         link_or_path: a `weft:` link, or a folder that was in a session before (a `Path`).
         folder: where the session is shown on disk, made if it is not there; `None`: nowhere.
-        server, name, path_policy, lan, at: as for `share`.
+        server, name, path_policy, lan, at, ice_servers: as for `share`.
 
     Raises:
         UsageError: the link cannot be used, or the folder belongs to another session.
@@ -265,7 +268,7 @@ async def join(
         if place is not None:
             await check_empty(link_or_path, place, server=server, name=name, lan=ways["lan"], at=ways["at"])
         entry = enter_by_link(link_or_path, place, server=server, name=name, **ways)
-    async with _running(entry) as session:
+    async with _running(entry, ice_servers) as session:
         yield session
 
 
@@ -286,8 +289,8 @@ def _checked(policy: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _running(entry: Entry) -> AsyncIterator[Session]:
-    session = Session(entry)
+async def _running(entry: Entry, ice_servers: Sequence[IceServerLike]) -> AsyncIterator[Session]:
+    session = Session(replace(entry, plan=replace(entry.plan, ice_servers=tuple(ice_servers))))
     try:
         await session.start()
         yield session

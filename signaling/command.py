@@ -27,7 +27,7 @@ _INTERRUPTED: Final = 130
 _TERMINATED: Final = 143
 
 _NOT_FLAGS: Final = frozenset(
-    ("ice_servers", "tls_certificate", "tls_key", "allowed_origins", "trusted_proxies")
+    ("ice_servers", "tls_certificate", "tls_key", "allowed_origins", "trusted_proxies", "turn_secret")
 )
 """Lists and secrets belong into the file or the environment."""
 
@@ -45,14 +45,23 @@ def _flag(setting: "Field[object]") -> Callable[[_F], _F]:
     kind = setting.type if isinstance(setting.type, type) else str
     meaning = str(setting.metadata["meaning"])
     variable = f"{ENVIRONMENT_PREFIX}{setting.name.upper()}"
+    many = setting.default == ()
+    start = "none; may be given several times" if many else setting.default
     return click.option(
         f"--{name}/--no-{name}" if kind is bool else f"--{name}",
         setting.name,
         type=kind,
         default=None,
-        metavar=None if kind is bool else kind.__name__.upper(),
-        help=f"{meaning[0].upper()}{meaning[1:]}.  [env var: {variable}; default: {setting.default}]",
+        multiple=many,
+        callback=_given if many else None,
+        metavar=None if kind is bool else "URL" if many else kind.__name__.upper(),
+        help=f"{meaning[0].upper()}{meaning[1:]}.  [env var: {variable}; default: {start}]",
     )
+
+
+def _given(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> list[str] | None:
+    """A list that was not given at all leaves the settings of the file as they are."""
+    return list(values) or None
 
 
 def _flags(command: _F) -> _F:
@@ -68,6 +77,12 @@ def _flags(command: _F) -> _F:
     envvar="WEFT_CONFIG",
     show_envvar=True,
     help="TOML file with settings; the environment and flags go before it.",
+)
+@click.option(
+    "--turn-secret-file",
+    metavar="FILE",
+    help="Secrets shared with the TURN server, one a line; the first signs.  "
+    "[env var: WEFT_TURN_SECRET_FILE]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write events as one JSON object per line to stdout.")
 @click.option("--check", is_flag=True, help="Only check the settings, then exit.")

@@ -53,10 +53,12 @@ class Connection:
         "address",
         "ending",
         "heartbeat",
+        "ice",
         "number",
         "on_end",
         "outbox",
         "place",
+        "said_goodbye",
         "socket",
         "talk",
         "throttle",
@@ -72,6 +74,7 @@ class Connection:
         settings: Settings,
         budget: Budget,
         random: Random,
+        ice_seconds: float,
         on_end: "Callable[[Connection], None]",
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -82,6 +85,7 @@ class Connection:
         self.on_end = on_end
         self.place: Membership[Connection] | None = None
         self.ending: Refusal | None = None
+        self.said_goodbye = False
         self.outbox = Outbox(
             control_limit=settings.queue_control,
             frame_limit=settings.queue_frames,
@@ -99,6 +103,7 @@ class Connection:
             now=now,
         )
         self.talk = Bucket(settings.talk_rate, settings.talk_burst, now)
+        self.ice = Bucket(1 / ice_seconds, 1, now)
         self._settings = settings
         self._transport = transport
         self._opened_at = now

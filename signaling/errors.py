@@ -59,6 +59,7 @@ REASONS: Final[dict[CloseCode, Reason]] = {
     CloseCode.WRONG_ORIGIN: Reason(
         "wrong-origin", "web pages from this place may not use this server", _FORBIDDEN
     ),
+    CloseCode.SUPERSEDED: Reason("superseded", "the same client came back on another connection"),
     CloseCode.TOO_LARGE: Reason("too-large", "too many bytes came before the proof"),
     CloseCode.WRONG_PROTOCOL: Reason("wrong-protocol", "this server speaks other versions of the protocol"),
 }

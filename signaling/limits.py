@@ -35,6 +35,11 @@ class Bucket:
         self._tokens -= amount
         return True
 
+    def wait(self, now: float) -> float:
+        """Seconds until one token can be taken; 0 if one is there."""
+        self._refill(now)
+        return max(0.0, (1.0 - self._tokens) / self._rate)
+
     def is_full(self, now: float) -> bool:
         """Whether nothing was taken for so long that forgetting this bucket changes nothing."""
         self._refill(now)

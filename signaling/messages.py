@@ -6,29 +6,36 @@ binary. What a side does not know it ignores: decoding gives None, never an erro
 a newer program may have added.
 """
 
-import base64
-import hashlib
 from enum import IntEnum
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar, get_args
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from signaling.proofs import claim_bytes, proof_bytes, room_id, verify
 
 __all__ = [
     "ADDRESS_BYTES",
+    "CLOSED_FOR_GOOD",
+    "CLOSED_FOR_NOW",
     "ENDPOINT",
     "FRAME_HEADER_BYTES",
     "LARGEST_MESSAGE_BYTES",
     "NONCE_BYTES",
     "PROTOCOL_MAX",
     "PROTOCOL_MIN",
+    "TOKEN_BYTES",
+    "Away",
+    "Back",
+    "Claim",
     "CloseCode",
+    "Declined",
     "Enter",
     "Error",
     "FromClient",
     "FromServer",
+    "Ice",
     "IceServer",
+    "IceServers",
     "Joined",
     "Left",
     "Limits",
@@ -41,6 +48,7 @@ __all__ = [
     "Restarting",
     "Welcome",
     "address_of",
+    "claim_bytes",
     "decode_from_client",
     "decode_from_server",
     "encode",
@@ -65,6 +73,15 @@ ENDPOINT: Final = "/v1/ws"
 NONCE_BYTES: Final = 32
 """Length of the server's challenge: enough that none ever comes twice."""
 
+TOKEN_BYTES: Final = 32
+"""Length of what a member shows to get its address back: as hard to guess as a key."""
+
+CLOSED_FOR_GOOD: Final = 1000
+"""With this close code (RFC 6455 §7.4.1, a normal closure) a client says goodbye."""
+
+CLOSED_FOR_NOW: Final = 4000
+"""With this close code a client gives up a connection and means to come back."""
+
 ADDRESS_BYTES: Final = 8
 """Length of an address: cannot be guessed within one connection, and short next to a key stroke."""
 
@@ -75,7 +92,6 @@ LARGEST_MESSAGE_BYTES: Final = 64 * 1024
 """A whole message of either kind: four pieces of 16 KiB would fit, a file would not."""
 
 _RELAYED: Final = b"\x01"
-_PROOF_DOMAIN: Final = b"weft/1 enter\0"
 _PUBLIC_KEY_BYTES: Final = 32
 _SIGNATURE_BYTES: Final = 64
 _FIRST_FINAL_CODE: Final = 4500
@@ -102,6 +118,7 @@ class CloseCode(IntEnum):
     WRONG_PROOF = 4501
     OUT_OF_ORDER = 4502
     WRONG_ORIGIN = 4503
+    SUPERSEDED = 4504
     TOO_LARGE = 4513
     WRONG_PROTOCOL = 4526
 
@@ -129,19 +146,38 @@ class Nonce(_Message, frozen=True, tag="nonce"):
     protocol: tuple[int, int]
 
 
+class Claim(msgspec.Struct, frozen=True, gc=False):
+    """The address that *token* was given for is mine: my member key signed this connection's nonce."""
+
+    token: bytes
+    signature: bytes
+
+    def __post_init__(self) -> None:
+        """Refuse what can be neither before anything is computed with it."""
+        _check_length("token", self.token, TOKEN_BYTES)
+        _check_length("signature", self.signature, _SIGNATURE_BYTES)
+
+
 class Enter(_Message, frozen=True, tag="enter"):
-    """C → S: let me into the room whose key this is."""
+    """C → S: let me into the room whose key this is; with *resume*, under the address I had."""
 
     room_key: bytes
     signature: bytes
     protocol: int
+    member_key: bytes | None = None
+    resume: Claim | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can be neither a key nor a signature before anything is computed with it."""
-        if len(self.room_key) != _PUBLIC_KEY_BYTES:
-            raise ValueError(f"room_key has {len(self.room_key)} bytes instead of {_PUBLIC_KEY_BYTES}")
-        if len(self.signature) != _SIGNATURE_BYTES:
-            raise ValueError(f"signature has {len(self.signature)} bytes instead of {_SIGNATURE_BYTES}")
+        _check_length("room_key", self.room_key, _PUBLIC_KEY_BYTES)
+        _check_length("signature", self.signature, _SIGNATURE_BYTES)
+        if self.member_key is not None:
+            _check_length("member_key", self.member_key, _PUBLIC_KEY_BYTES)
+
+
+def _check_length(name: str, value: bytes, length: int) -> None:
+    if len(value) != length:
+        raise ValueError(f"{name} has {len(value)} bytes instead of {length}")
 
 
 class Limits(msgspec.Struct, frozen=True, gc=False):
@@ -172,6 +208,31 @@ class Welcome(_Message, frozen=True, tag="welcome"):
     server: str
     motd: str
     ping_seconds: float
+    ttl: float = 0.0
+    token: bytes | None = None
+    resume_seconds: float | None = None
+    resumed: bool = False
+
+
+class Ice(_Message, frozen=True, tag="ice"):
+    """C → S: give me the list of STUN and TURN servers anew."""
+
+
+class IceServers(_Message, frozen=True, tag="ice-servers"):
+    """S → C: the list; its credentials live for *ttl* seconds, or for ever if that is 0."""
+
+    ice_servers: tuple[IceServer, ...]
+    ttl: float = 0.0
+
+
+class Declined(_Message, frozen=True, tag="declined"):
+    """S → C: not now, and we stay connected; *what* is the type of the message that asked."""
+
+    what: str
+    code: int
+    name: str
+    message: str
+    retry_after_ms: int
 
 
 class Joined(_Message, frozen=True, tag="joined"):
@@ -181,7 +242,19 @@ class Joined(_Message, frozen=True, tag="joined"):
 
 
 class Left(_Message, frozen=True, tag="left"):
-    """S → C: somebody's connection ended."""
+    """S → C: somebody is gone for good."""
+
+    address: str
+
+
+class Away(_Message, frozen=True, tag="away"):
+    """S → C: somebody's connection broke; they may come back under the same address."""
+
+    address: str
+
+
+class Back(_Message, frozen=True, tag="back"):
+    """S → C: somebody is here on a new connection; what was on its way may be lost."""
 
     address: str
 
@@ -218,10 +291,11 @@ class Error(_Message, frozen=True, tag="error"):
     retry_after_ms: int | None = None
 
 
-FromServer = Nonce | Welcome | Joined | Left | PeerGone | Ping | Pong | Restarting | Error
+_Comings = Nonce | Welcome | Joined | Left | Away | Back | PeerGone
+FromServer = _Comings | IceServers | Declined | Ping | Pong | Restarting | Error
 """Every control message that a server may send."""
 
-FromClient = Enter | Ping | Pong
+FromClient = Enter | Ice | Ping | Pong
 """Every control message that a client may send."""
 
 
@@ -235,10 +309,8 @@ _encoder: Final = msgspec.json.Encoder()
 _from_server: Final = msgspec.json.Decoder(FromServer)
 _from_client: Final = msgspec.json.Decoder(FromClient)
 _tagged: Final = msgspec.json.Decoder(_Tagged)
-_SERVER_TYPES: Final = frozenset(
-    ("nonce", "welcome", "joined", "left", "peer-gone", "ping", "pong", "restarting", "error")
-)
-_CLIENT_TYPES: Final = frozenset(("enter", "ping", "pong"))
+_SERVER_TYPES: Final = frozenset(kind.__struct_config__.tag for kind in get_args(FromServer))
+_CLIENT_TYPES: Final = frozenset(kind.__struct_config__.tag for kind in get_args(FromClient))
 # RecursionError: msgspec walks unknown fields too, and 64 KiB can hold 65,000 brackets.
 _DECODING_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -326,23 +398,3 @@ def address_of(frame: bytes) -> bytes | None:
 def readdress(frame: bytes, address: bytes) -> bytes:
     """The same relayed frame with another address in it."""
     return _RELAYED + address + frame[FRAME_HEADER_BYTES:]
-
-
-def room_id(room_public: bytes) -> str:
-    """The name of the room whose members hold the key: 26 lower-case characters."""
-    digest = hashlib.sha256(room_public).digest()[:16]
-    return base64.b32encode(digest).decode("ascii").rstrip("=").lower()
-
-
-def proof_bytes(nonce: bytes) -> bytes:
-    """What the room key signs. The prefix keeps the signature from meaning anything elsewhere."""
-    return _PROOF_DOMAIN + nonce
-
-
-def verify(room_public: bytes, nonce: bytes, signature: bytes) -> bool:
-    """Whether *signature* shows that its maker holds the private half of *room_public*."""
-    try:
-        Ed25519PublicKey.from_public_bytes(room_public).verify(signature, proof_bytes(nonce))
-    except (InvalidSignature, ValueError):
-        return False
-    return True

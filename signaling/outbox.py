@@ -12,7 +12,7 @@ from typing import Final
 from signaling.errors import Refusal
 from signaling.messages import CloseCode
 
-__all__ = ["Budget", "Kind", "Outbox"]
+__all__ = ["Behind", "Budget", "Kind", "Outbox"]
 
 _FRAME_OVERHEAD_BYTES: Final = 64
 """What a waiting frame costs beside its bytes, so that empty frames are not free."""
@@ -47,6 +47,10 @@ class Kind(Enum):
     PONG = "pong"
 
 
+class Behind(bytes):
+    """A control message that is put among the frames, because it says something about those before it."""
+
+
 class Outbox:
     """Two queues to one client. A full one raises, and the client is then dropped."""
 
@@ -75,7 +79,7 @@ class Outbox:
         self._control.append((kind, message))
 
     def put_frame(self, frame: bytes) -> None:
-        """Queue a frame behind those that already wait.
+        """Queue a frame, or a control message that is to come `Behind` frames.
 
         Raises:
             Refusal: the client does not read.
@@ -98,7 +102,7 @@ class Outbox:
         size = len(frame) + _FRAME_OVERHEAD_BYTES
         self._bytes -= size
         self._budget.give_back(size)
-        return Kind.FRAME, frame
+        return (Kind.CONTROL if type(frame) is Behind else Kind.FRAME), frame
 
     def forget_frames(self) -> None:
         """Let go of all frames, because the connection ends; control messages stay."""

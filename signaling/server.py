@@ -265,6 +265,7 @@ class RoomServer:
             settings=self._settings,
             budget=self._hub.budget,
             random=self._hub.random,
+            ice_seconds=self._hub.issuer.issue_seconds,
             on_end=self._hub.leave,
         )
         await self._attend(connection)
@@ -307,12 +308,14 @@ class RoomServer:
         """One task looks after the deadlines of all connections: a timer each would cost more."""
         settings = self._settings
         shortest = min(
-            settings.write_seconds, settings.enter_seconds, settings.ping_seconds, settings.pong_seconds
-        )
+            settings.write_seconds, settings.enter_seconds, settings.ping_seconds, settings.pong_seconds,
+            max(settings.resume_seconds, 0.05),
+        )  # fmt: skip
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(min(1.0, shortest / 4))
             now = loop.time()
+            self._hub.expire(now)
             for turn, connection in enumerate(list(self._hub.connections), 1):
                 connection.check(now, self._hub.random)
                 if turn % _CHECKED_PER_TURN == 0:

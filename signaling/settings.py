@@ -18,6 +18,7 @@ import msgspec
 
 from signaling.addresses import Network, parse_network
 from signaling.messages import LARGEST_MESSAGE_BYTES, IceServer
+from signaling.turn import ice_urls, turn_secrets
 
 __all__ = ["ENVIRONMENT_PREFIX", "Settings", "SettingsError", "read_settings"]
 
@@ -46,6 +47,7 @@ def _setting(default: Any, meaning: str, *, at_least: float | None = None) -> An
 
 _TLS_CERTIFICATE: Final = _about("PEM file with the certificate chain; without it, no TLS")
 _TLS_KEY: Final = _about("PEM file with the private key of the certificate")
+_TURN_SECRET: Final = _about("secrets shared with the TURN server, one a line; the first signs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,12 @@ class Settings:
     tls_key: Path | None = field(default=None, metadata=_TLS_KEY)
     motd: str = _setting("", "a line for the people who connect")
     ice_servers: tuple[IceServer, ...] = _setting((), "STUN and TURN servers that clients are told about")
+    stun: tuple[str, ...] = _setting((), "STUN server for the clients, such as stun:host:3478")
+    turn: tuple[str, ...] = _setting(
+        (), "TURN server for the clients, such as turn:host:3478 or turns:host:443"
+    )
+    turn_secret: str = field(default="", repr=False, metadata=_TURN_SECRET)
+    turn_seconds: float = _setting(3600.0, "how long a client can use a TURN credential", at_least=1)
     allowed_origins: tuple[str, ...] = _setting((), "web origins that may connect; programs send none")
     trusted_proxies: tuple[str, ...] = _setting((), "networks whose X-Forwarded-For is believed")
     log_addresses: bool = _setting(False, "write IP addresses into the log")
@@ -68,6 +76,10 @@ class Settings:
     connect_burst: float = _setting(128.0, "new connections at once from one address", at_least=1)
     rooms: int = _setting(10_000, "rooms at once", at_least=1)
     room_members: int = _setting(64, "members of one room", at_least=1)
+
+    resume_seconds: float = _setting(120.0, "how long an address is kept for its member", at_least=0)
+    resume_members: int = _setting(64, "members of one room who may be away", at_least=0)
+    resume_total: int = _setting(10_000, "members of all rooms who may be away", at_least=0)
 
     message_bytes: int = _setting(LARGEST_MESSAGE_BYTES, "largest message", at_least=1024)
     enter_bytes: int = _setting(8 * 1024, "bytes that a client may send before its proof", at_least=512)
@@ -113,7 +125,39 @@ class Settings:
                 f"byte_rate is too low for message_bytes: one message would stop a client for longer "
                 f"than {_LONGEST_THROTTLE_SECONDS:g} s"
             )
+        if bool(self.turn) != bool(self.turn_secret):
+            raise SettingsError("turn and turn_secret_file only make sense together")
+        self.stun_urls()
+        self.turn_urls()
+        self.turn_secrets()
         self.trusted_networks()
+
+    def stun_urls(self) -> tuple[str, ...]:
+        """What clients are told of `stun`.
+
+        Raises:
+            SettingsError: one of them is no `stun:` URL.
+        """
+        return _urls("stun", self.stun, ("stun",))
+
+    def turn_urls(self) -> tuple[str, ...]:
+        """What clients are told of `turn`, each with its transport.
+
+        Raises:
+            SettingsError: one of them is no `turn:` or `turns:` URL.
+        """
+        return _urls("turn", self.turn, ("turn", "turns"))
+
+    def turn_secrets(self) -> tuple[str, ...]:
+        """The secrets in `turn_secret`; the first signs.
+
+        Raises:
+            SettingsError: one of them cannot be used.
+        """
+        try:
+            return turn_secrets(self.turn_secret) if self.turn else ()
+        except ValueError as problem:
+            raise SettingsError(f"turn_secret cannot be used: {problem}") from problem
 
     def trusted_networks(self) -> tuple[Network, ...]:
         """The networks in `trusted_proxies`.
@@ -125,6 +169,18 @@ class Settings:
             return tuple(parse_network(text) for text in self.trusted_proxies)
         except ValueError as problem:
             raise SettingsError(f"trusted_proxies: {problem}") from problem
+
+
+def _urls(setting: str, urls: tuple[str, ...], schemes: tuple[str, ...]) -> tuple[str, ...]:
+    told: list[str] = []
+    for url in urls:
+        if url.partition(":")[0] not in schemes:
+            raise SettingsError(f"{setting} is {url!r}, which does not begin with {schemes[-1]}:")
+        try:
+            told += ice_urls(url)
+        except ValueError as problem:
+            raise SettingsError(f"{setting}: {problem}") from problem
+    return tuple(told)
 
 
 _TYPES: Final = get_type_hints(Settings)
@@ -144,7 +200,9 @@ def read_settings(
     values.update(_from_environment(environment))
     for name, value in flags.items():
         if value is not None:
-            values[name] = _converted(name, value, f"--{name.replace('_', '-')}")
+            flag = f"--{name.replace('_', '-')}"
+            setting, resolved = _resolved(name, value, flag)
+            values[setting] = _converted(setting, resolved, flag)
     return Settings(**values)  # type: ignore[arg-type]
 
 

@@ -12,6 +12,7 @@ import click
 from peer.cli.beginning import chosen_name, chosen_server, guard_large_folder, make_view, recovered
 from peer.cli.errors import Failure, Problem
 from peer.cli.exit_codes import ExitCode
+from peer.cli.ice_servers import chosen_ice_servers
 from peer.cli.options import Options, interactive, session_options
 from peer.cli.settings import Settings, config_file, load
 from peer.cli.view import SessionLike
@@ -40,6 +41,7 @@ def join(link: str | None, folder: Path | None, options: Options) -> int:
       pbpaste | weft join - notes/
     """
     settings = load(config_file())
+    own = chosen_ice_servers(options.ice_servers, settings)
     invitation, target = _read_arguments(link, folder, options)
     if invitation:
         guard_large_folder(target, options)
@@ -53,9 +55,27 @@ def join(link: str | None, folder: Path | None, options: Options) -> int:
         from peer import api
 
         if invitation:
-            return api.join(invitation, target, server=server, name=name, path_policy=policy, lan=lan, at=at)
+            return api.join(
+                invitation,
+                target,
+                server=server,
+                name=name,
+                path_policy=policy,
+                lan=lan,
+                at=at,
+                ice_servers=own,
+            )
         server = options.server if options.server_given else None
-        return api.join(target, None, server=server, name=options.name, path_policy=policy, lan=lan, at=at)
+        return api.join(
+            target,
+            None,
+            server=server,
+            name=options.name,
+            path_policy=policy,
+            lan=lan,
+            at=at,
+            ice_servers=own,
+        )
 
     from peer.cli.running import run  # the first line must not wait for asyncio
 

@@ -26,6 +26,8 @@ _COMMANDS: Final = {
     "status": ("peer.cli.status:status", "Show who is here and how they are connected."),
     "stop": ("peer.cli.status:stop", "End the session of a folder."),
     "serve": ("signaling.command:serve", "Run a server at which people meet."),
+    "turn-config": ("signaling.turn_command:turn_config", "Write the files for a TURN server."),
+    "turn-check": ("peer.cli.turn_check:turn_check", "Try a TURN server, step by step."),
     "version": ("peer.cli.main:version", "Show what is installed."),
     "help": ("peer.cli.main:help_", "Explain a command, or the exit codes."),
 }

@@ -12,9 +12,9 @@ from click.core import ParameterSource
 
 __all__ = ["Options", "Output", "interactive", "output_options", "session_options"]
 
-Policy = Literal["auto", "direct", "relay"]
+Policy = Literal["auto", "lan", "direct", "turn", "relay"]
 
-POLICIES: Final = ("auto", "direct", "relay")
+POLICIES: Final = ("auto", "lan", "direct", "turn", "relay")
 COLORS: Final = ("auto", "never", "always")
 
 
@@ -39,6 +39,7 @@ class Options:
     presence: bool
     yes: bool
     no_input: bool
+    ice_servers: tuple[str, ...] = ()
     lan: bool = True
     at: tuple[str, ...] = ()
 
@@ -85,6 +86,13 @@ _SESSION: Final = (
         show_envvar=True,
         help="Neither look for others on the local network nor be found there.",
     ),
+    click.option(
+        "--ice-server",
+        "ice_servers",
+        metavar="URL[,USER,PASSWORD]",
+        multiple=True,
+        help="A STUN or TURN server of your own, asked before those of the server.",
+    ),
     click.option("--presence", is_flag=True, help="Also show where people are."),
     click.option("-y", "--yes", is_flag=True, help="Answer every question with yes."),
     click.option("--no-input", is_flag=True, envvar="WEFT_NO_INPUT", help="Never ask; fail instead."),
@@ -130,12 +138,23 @@ def session_options(command: Callable[..., int]) -> Callable[..., int]:
         presence: bool,
         yes: bool,
         no_input: bool,
+        ice_servers: tuple[str, ...],
         **others: object,
     ) -> int:
         source = click.get_current_context().get_parameter_source("server")
         given = source is ParameterSource.COMMANDLINE
         options = Options(
-            output, server, given, name, path_policy, presence, yes, no_input, lan=not no_lan, at=at
+            output,
+            server,
+            given,
+            name,
+            path_policy,
+            presence,
+            yes,
+            no_input,
+            ice_servers,
+            lan=not no_lan,
+            at=at,
         )
         return command(options=options, **others)
 

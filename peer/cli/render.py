@@ -20,6 +20,7 @@ from peer.core.notices import (
     PeerPath,
     PeerSilent,
     PresenceChanged,
+    Returned,
     ServerState,
     SyncDone,
     SyncProgress,
@@ -198,6 +199,8 @@ class Terminal:
                 self._peer(notice)
             case SyncProgress() | SyncDone():
                 self._sync(notice)
+            case Returned():
+                self._returned(notice)
             case PresenceChanged():
                 self._presence(notice)
             case ServerState():
@@ -245,6 +248,11 @@ class Terminal:
             self._progress[notice.peer] = now
             self._event(f"receiving from {name}: {notice.done:,} of {notice.total:,}")
 
+    def _returned(self, notice: Returned) -> None:
+        sent, received = count(notice.sent, "edit"), f"{notice.received:,}"
+        what = f"{sent} sent, {received} received"
+        self._event(self._good(f"{plain(notice.name)}: back after {duration(notice.away_s)}: {what}"))
+
     def _presence(self, notice: PresenceChanged) -> None:
         if not self._setting.presence or not notice.here or self._where.get(notice.peer) == notice.path:
             return
@@ -259,9 +267,14 @@ class Terminal:
                 f"{self._server} cannot be reached ({plain(notice.detail)}); "
                 "whoever is connected stays so, nobody new can join until it is back"
             )
+            return
+        before = self._server
+        self._server = host(notice.server) if notice.server else before
+        if before not in (self._server, "the server"):
+            self._event(f"others are met at {self._server} now")
         elif self._server_lost:
-            self._server_lost = False
             self._event(f"{self._server} is back")
+        self._server_lost = False
 
     def _trouble(self, notice: Warned | Trouble) -> None:
         where = f" ({plain(notice.path)})" if notice.path else ""

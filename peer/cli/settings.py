@@ -4,7 +4,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from peer.cli.errors import Failure, Problem
 from peer.cli.exit_codes import ExitCode
@@ -14,10 +14,10 @@ __all__ = ["Settings", "config_file", "load"]
 CONFIG_LIMIT: Final = 65_536
 """Bytes; two settings need about a hundred."""
 
-_KNOWN: Final = ("server", "name")
+_KNOWN: Final = ("server", "name", "ice_servers")
 
-Settings = Mapping[str, str]
-"""What `config.toml` says; every key is one of `server` and `name`."""
+Settings = Mapping[str, Any]
+"""What `config.toml` says: the texts `server` and `name`; `ice_servers` is looked at where it is used."""
 
 
 def config_file() -> Path:
@@ -46,7 +46,7 @@ def load(path: Path) -> Settings:
     for key, value in found.items():
         if key not in _KNOWN:
             raise _bad(path, f"it has the unknown setting {key!r}; known are {', '.join(_KNOWN)}")
-        if not isinstance(value, str) or not value:
+        if key != "ice_servers" and (not isinstance(value, str) or not value):
             raise _bad(path, f"{key} has to be a text in quotes")
     return found
 

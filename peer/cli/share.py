@@ -8,6 +8,7 @@ import click
 from peer.cli.beginning import chosen_name, chosen_server, guard_large_folder, make_view, recovered
 from peer.cli.errors import Failure, Problem
 from peer.cli.exit_codes import ExitCode
+from peer.cli.ice_servers import chosen_ice_servers
 from peer.cli.options import Options, session_options
 from peer.cli.settings import config_file, load
 from peer.cli.view import SessionLike
@@ -31,6 +32,7 @@ def share(path: Path | None, options: Options) -> int:
     folder = path or Path()
     settings = load(config_file())
     server = chosen_server(options, settings)
+    ice_servers = chosen_ice_servers(options.ice_servers, settings)
     _check(folder, server, options)
     guard_large_folder(folder, options)
     view = make_view(options, "share", folder, server=server or "")
@@ -51,6 +53,7 @@ def share(path: Path | None, options: Options) -> int:
             path_policy=options.path_policy,
             lan=options.lan,
             at=options.at,
+            ice_servers=ice_servers,
         )
 
     from peer.cli.running import run  # the first line must not wait for asyncio

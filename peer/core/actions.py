@@ -7,13 +7,16 @@ the store is on disk before the first piece of that batch is sent.
 from dataclasses import dataclass, field
 
 from peer.core.ids import Attempt, DocId, PeerId
+from peer.core.ladder import EVERYTHING, Means
 from peer.core.notices import Notice
 
 __all__ = [
     "AcceptAnswer",
     "AcceptOffer",
     "Action",
+    "AddCandidates",
     "AppendUpdate",
+    "CheckServer",
     "CloseDirect",
     "CloseSeal",
     "DialDirect",
@@ -67,6 +70,7 @@ class DialDirect:
 
     attempt: Attempt
     same_host: bool
+    means: Means = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,16 @@ class AcceptOffer:
     attempt: Attempt
     sdp: str
     same_host: bool
+    means: Means = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class AddCandidates:
+    """The other side found more addresses; *last*: these were all."""
+
+    attempt: Attempt
+    candidates: tuple[str, ...]
+    last: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +122,11 @@ class CloseDirect:
 
     attempt: Attempt
     drain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CheckServer:
+    """Something is wrong with the network: see whether the server still answers, and if not, come again."""
 
 
 # --- the store --------------------------------------------------------------------------------------
@@ -241,9 +260,11 @@ Action = (
     | DialDirect
     | AcceptOffer
     | AcceptAnswer
+    | AddCandidates
     | SendPiece
     | SendLossy
     | CloseDirect
+    | CheckServer
     | AppendUpdate
     | SaveShadow
     | ForgetShadow

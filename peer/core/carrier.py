@@ -119,6 +119,7 @@ class Outgoing:
 
     Attributes:
         frames: how many frames are not fully sent.
+        edits_acked: how many frames of the lane EDITS have arrived whole.
         bytes_sent: of all lanes.
         bulk_sent: bytes of the lane BULK.
     """
@@ -127,7 +128,7 @@ class Outgoing:
         self.window = window
         self._lanes: tuple[deque[bytes], deque[bytes], deque[bytes]] = (deque(), deque(), deque())
         self._begun: list[_Begun | None] = [None, None, None]
-        self._unacked: deque[tuple[int, Lane]] = deque()
+        self._unacked: deque[tuple[int, Lane, bool]] = deque()
         self._unacked_bytes = 0
         self._unacked_bulk = 0
         self._acked = 0
@@ -135,6 +136,7 @@ class Outgoing:
         self._queued_bytes = [0, 0, 0]
         self._stream: zlib._Compress | None = None
         self.frames = 0
+        self.edits_acked = 0
         self.bytes_sent = 0
         self.bulk_sent = 0
 
@@ -174,8 +176,9 @@ class Outgoing:
         if received > self._sent:
             raise Malformed("the other side acknowledges more than was sent")
         while self._acked < received:
-            size, lane = self._unacked.popleft()
+            size, lane, ends = self._unacked.popleft()
             self._unacked_bytes -= size
+            self.edits_acked += ends and lane is Lane.EDITS
             if lane is Lane.BULK:
                 self._unacked_bulk -= size
             self._acked += 1
@@ -213,15 +216,15 @@ class Outgoing:
         if not piece[0] & MORE:
             self._begun[lane] = None
             self.frames -= 1
-        self._count(lane, len(piece))
+        self._count(lane, len(piece), ends=not piece[0] & MORE)
         return piece
 
-    def _count(self, lane: Lane, size: int) -> None:
+    def _count(self, lane: Lane, size: int, *, ends: bool) -> None:
         self.bytes_sent += size
         if lane is Lane.CONTROL:
             return
         self._sent += 1
-        self._unacked.append((size, lane))
+        self._unacked.append((size, lane, ends))
         self._unacked_bytes += size
         if lane is Lane.BULK:
             self._unacked_bulk += size
@@ -291,6 +294,11 @@ class Incoming:
         parts.clear()
         self._sizes[lane] = 0
         return lane, self._inflate(lane, body) if flags & DEFLATED else body
+
+    @property
+    def owes_ack(self) -> bool:
+        """Whether something has arrived that the sender was not told of."""
+        return self._unreported > 0
 
     def ack_due(self) -> bool:
         """Whether enough has arrived that the sender should hear of it."""

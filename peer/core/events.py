@@ -8,6 +8,19 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from peer.core.file_events import (
+    DisplacedChanged,
+    FileEvent,
+    FileMissing,
+    FileMoved,
+    FileRemoved,
+    FileReplaced,
+    FileSeen,
+    FileTrouble,
+    ReplaceRefused,
+    ScanFinished,
+    Stamp,
+)
 from peer.core.frames import CURSOR_LIMIT
 from peer.core.ids import Attempt, DeviceKey, DocId, PeerId
 from peer.errors import UsageError
@@ -16,6 +29,8 @@ __all__ = [
     "KEEP",
     "AnswerMade",
     "BlobLoaded",
+    "CandidatesFound",
+    "ConnectionEvent",
     "DirectBroken",
     "DirectLossyArrived",
     "DirectOpened",
@@ -32,8 +47,10 @@ __all__ = [
     "FileTrouble",
     "Keep",
     "LeaveRequested",
+    "MemberAway",
     "MemberJoined",
     "MemberLeft",
+    "NetworkChanged",
     "OfferMade",
     "PresenceSet",
     "RelayPieceArrived",
@@ -45,6 +62,8 @@ __all__ = [
     "ServerLost",
     "Stamp",
     "Tick",
+    "TurnKnown",
+    "TurnReached",
 ]
 
 
@@ -55,13 +74,15 @@ __all__ = [
 class ServerEntered:
     """We are in a room; *members* are the addresses of those who were there before us.
 
-    *path* is what a link through this room is called: `relay`, or `lan` where the server is a peer's own;
-    *called* is what the server calls itself.
+    It is perhaps the same again, or another one than before.  *server* is its server's address, *called* what
+    that calls itself, *path* what a link through this room is called: `relay`, or `lan` where the server is a
+    peer's own.
     """
 
     address: bytes
     members: tuple[bytes, ...]
     motd: str = ""
+    server: str = ""
     path: str = "relay"
     called: str = ""
 
@@ -76,7 +97,14 @@ class ServerLost:
 
 @dataclass(frozen=True, slots=True)
 class MemberJoined:
-    """Someone entered the room after us."""
+    """Someone entered the room, or is back in it on a new connection: what was on its way may be lost."""
+
+    address: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MemberAway:
+    """Someone's connection to the server broke; they may come back under the same address."""
 
     address: bytes
 
@@ -140,6 +168,37 @@ class AnswerMade:
 
 
 @dataclass(frozen=True, slots=True)
+class CandidatesFound:
+    """More addresses of ours for an attempt whose description is made; *last*: these were all."""
+
+    attempt: Attempt
+    candidates: tuple[str, ...]
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TurnKnown:
+    """The TURN servers that may be asked from now on are reached over these of `ladder.KINDS`."""
+
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnReached:
+    """A TURN server gave us an address over this kind of transport."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkChanged:
+    """Our addresses changed, or the machine slept; *network* is equal for equal sets of addresses."""
+
+    network: bytes
+    woke: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DirectOpened:
     """Both data channels are open; *path* is `lan`, `direct` or `turn`, *address* is for people."""
 
@@ -170,133 +229,6 @@ class DirectLossyArrived:
 
     attempt: Attempt
     data: bytes
-
-
-# --- files ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What the file system says about a file without reading it."""
-
-    inode: int
-    mtime_ns: int
-    size: int
-    mode: int
-    """Permission bits only."""
-    whole: bool | None = None
-    """Whether nobody had it open for writing when it was read; `None` where that cannot be told."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileSeen:
-    """A shareable file is there: found by a scan, a watch, or because `ReadFile` asked.
-
-    Told whenever the disk was looked at, whether or not anything is new there.
-
-    Attributes:
-        path: relative to the shared folder, parts joined by "/".
-        content: all of it; `None` if it is larger than `files.BLOB_LIMIT`, and then nobody gets it.
-        stamp: what the file system said of it at that moment.
-    """
-
-    path: str
-    content: bytes | None
-    stamp: Stamp
-
-
-@dataclass(frozen=True, slots=True)
-class FileMissing:
-    """There is no such file (any more)."""
-
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class ScanFinished:
-    """Every file that the first scan found has been reported."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileReplaced:
-    """A `ReplaceFile` was carried out.
-
-    *displaced* is the content that our new one took the place of, read after the exchange: if a
-    save slipped in between our last look and the exchange, it is this.  `None`: there was no file.
-    *was* is the stamp of that file.
-    """
-
-    path: str
-    stamp: Stamp
-    displaced: bytes | None
-    was: Stamp | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DisplacedChanged:
-    """A writer that still held the displaced file open wrote into it; this is what it holds now.
-
-    *stamp* is `None` for a content of an earlier run, of which nobody knows when it was written.
-    """
-
-    path: str
-    content: bytes
-    stamp: Stamp | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReplaceRefused:
-    """A change to the disk was not carried out because the disk holds something else than expected.
-
-    *content* and *stamp* are `None` when there is no file, content alone when it is too large.
-    """
-
-    path: str
-    content: bytes | None
-    stamp: Stamp | None
-
-
-@dataclass(frozen=True, slots=True)
-class FileRemoved:
-    """A `RemoveFile` was carried out."""
-
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileMoved:
-    """A `MoveFile` was carried out."""
-
-    old: str
-    new: str
-    stamp: Stamp
-
-
-@dataclass(frozen=True, slots=True)
-class FileTrouble:
-    """The disk would not let us read or write something.
-
-    Attributes:
-        path: what: a file, or a directory, relative to the shared folder; "." is the folder as a whole, and
-            then no order was refused.  For a file, the order that is under way for it, if any, is over.
-        reason: why, for people: no capital letter, no full stop.
-    """
-
-    path: str
-    reason: str
-
-
-FileEvent = (
-    FileSeen
-    | FileMissing
-    | ScanFinished
-    | FileReplaced
-    | DisplacedChanged
-    | ReplaceRefused
-    | FileRemoved
-    | FileMoved
-    | FileTrouble
-)
 
 
 # --- storage, people and the clock ------------------------------------------------------------------
@@ -367,18 +299,28 @@ class Tick:
     """Nothing happened but time; sent when `next_deadline()` has come."""
 
 
-Event = (
+ConnectionEvent = (
     ServerEntered
     | ServerLost
     | MemberJoined
+    | MemberAway
     | MemberLeft
     | Sealed
     | SealBroken
     | RelayPieceArrived
     | OfferMade
     | AnswerMade
+    | CandidatesFound
+    | TurnKnown
+    | TurnReached
+    | NetworkChanged
     | DirectOpened
     | DirectBroken
+)
+"""What concerns links, but for the pieces that a direct path brings."""
+
+Event = (
+    ConnectionEvent
     | DirectPieceArrived
     | DirectLossyArrived
     | FileEvent

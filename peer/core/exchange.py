@@ -10,7 +10,7 @@ from peer.core.frames import EditFrame
 from peer.core.ids import DocId
 from peer.core.link import Link
 
-__all__ = ["BULK_AHEAD", "EDITS_AHEAD", "EDIT_LIMIT", "PENDING_LIMIT", "Exchange"]
+__all__ = ["BULK_AHEAD", "EDITS_AHEAD", "EDITS_REMEMBERED", "EDIT_LIMIT", "PENDING_LIMIT", "Exchange"]
 
 EDIT_LIMIT: Final = 1024 * 1024
 """Bytes of one live edit; a larger paste is asked for as bulk, which key strokes overtake."""
@@ -20,6 +20,9 @@ EDITS_AHEAD: Final = 16 * 1024
 """Bytes of edits handed to a carrier before it has sent the last ones."""
 BULK_AHEAD: Final = 512 * 1024
 """Bytes of answers handed to a carrier ahead of its window."""
+EDITS_REMEMBERED: Final = 512
+"""Hashes of edits that came, by which one that comes over a second path too is known: half a minute of
+typing.  One that is not known any more is applied again, which changes nothing but the log."""
 
 
 @dataclass(slots=True)
@@ -54,12 +57,23 @@ class Exchange:
     received: int = 0
     received_bytes: int = 0
     progress_told: float = 0.0
+    _seen: dict[int, None] = field(default_factory=dict)
     _kept: dict[DocId, list[bytes]] = field(default_factory=dict)
     _kept_bytes: int = 0
 
     def is_idle(self) -> bool:
         """Whether nothing is asked, owed or kept."""
         return not (self.asking or self.wanted or self.answers or self._kept or self.behind or self.owes_list)
+
+    def knows(self, frame: EditFrame) -> bool:
+        """Whether this edit came before, over another path."""
+        return hash((frame.doc, frame.update)) in self._seen
+
+    def took(self, frame: EditFrame) -> None:
+        """Remember this edit."""
+        self._seen[hash((frame.doc, frame.update))] = None
+        if len(self._seen) > EDITS_REMEMBERED:
+            del self._seen[next(iter(self._seen))]
 
     def send_edit(self, doc: DocId, update: bytes) -> None:
         """Send an edit, or keep it until there is room, or let the peer find out that it lacks it."""

@@ -14,6 +14,7 @@ from peer.errors import Malformed, TooLarge
 
 __all__ = [
     "BLOB_PART",
+    "CANDIDATES_PER_FRAME",
     "CURSOR_LIMIT",
     "DIGESTS_PER_FRAME",
     "FRAME_LIMIT",
@@ -25,17 +26,21 @@ __all__ = [
     "BlobAsk",
     "BlobPart",
     "Bye",
+    "Candidates",
     "DigestEntry",
     "Digests",
     "EditFrame",
     "Frame",
     "Hello",
+    "Missed",
     "NoDirect",
     "Offer",
+    "PathSeen",
     "Ping",
     "Pong",
     "PresenceFrame",
     "Proof",
+    "Redial",
     "State",
     "Summary",
     "decode",
@@ -51,6 +56,8 @@ DIGESTS_PER_FRAME: Final = 512
 """12 KiB: one piece, so that comparing a large session never holds up a key stroke."""
 BLOB_PART: Final = 256 * 1024
 """Bytes of a blob per frame: small enough that a lost path costs little."""
+CANDIDATES_PER_FRAME: Final = 16
+"""Addresses told at once; an attempt finds one or two at a time."""
 CURSOR_LIMIT: Final = 2**31 - 1
 """A place in a text: no text is longer, and every editor can count so far."""
 
@@ -59,6 +66,7 @@ Id8 = Annotated[bytes, Meta(min_length=8, max_length=8)]
 Digest16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Sha256 = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Sdp = Annotated[str, Meta(max_length=16 * 1024)]
+Candidate = Annotated[str, Meta(max_length=256)]
 Place = Annotated[int, Meta(ge=0, le=CURSOR_LIMIT)]
 Count = Annotated[int, Meta(ge=0, le=2**62)]
 
@@ -88,10 +96,16 @@ class Hello(msgspec.Struct, array_like=True, tag=1, frozen=True):
 
 
 class Offer(msgspec.Struct, array_like=True, tag=2, frozen=True):
-    """A session description of the dialling side."""
+    """A session description of the dialling side.
+
+    *beside*: the path that stands goes on until this one is open.  *plain*: no TURN, because a path over
+    TURN is what is to be improved on.
+    """
 
     attempt: Count
     sdp: Sdp
+    beside: bool = False
+    plain: bool = False
 
 
 class Answer(msgspec.Struct, array_like=True, tag=3, frozen=True):
@@ -206,6 +220,31 @@ class Proof(msgspec.Struct, array_like=True, tag=17, frozen=True):
     mac: Sha256
 
 
+class Missed(msgspec.Struct, array_like=True, tag=21, frozen=True):
+    """You were away from here for so long, and meanwhile I made so many edits."""
+
+    milliseconds: Count
+    edits: Count
+
+
+class Candidates(msgspec.Struct, array_like=True, tag=18, frozen=True):
+    """More addresses of the sender for an attempt, as candidate attributes of SDP; *last*: these were all."""
+
+    attempt: Count
+    candidates: Annotated[list[Candidate], Meta(max_length=CANDIDATES_PER_FRAME)]
+    last: bool
+
+
+class PathSeen(msgspec.Struct, array_like=True, tag=19, frozen=True):
+    """What the sender takes the direct path to be that this came over: `lan`, `direct` or `turn`."""
+
+    path: Short
+
+
+class Redial(msgspec.Struct, array_like=True, tag=20, frozen=True):
+    """The network of the answering side changed: dial at once."""
+
+
 Frame = (
     Hello
     | Offer
@@ -224,9 +263,13 @@ Frame = (
     | Ack
     | Bye
     | Proof
+    | Candidates
+    | PathSeen
+    | Redial
+    | Missed
 )
 
-HIGHEST_TYPE: Final = 17
+HIGHEST_TYPE: Final = 21
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)

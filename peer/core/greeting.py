@@ -56,8 +56,9 @@ class Setup:
         chain: our certificates, the owner's first.
         link_key: 32 bytes derived from the session's secret, for the proof that we hold it.
         host: equal for peers on one machine (the same kernel and network), random otherwise.
-        policy: `auto`, `direct` (no content through the relay) or `relay` (no direct path).
+        policy: one of `policy.POLICIES`.
         unix_offset: what to add to `now` to get seconds since 1970.
+        jitter: cuts a wait down at random, so that many who lost the same thing do not come back at once.
     """
 
     me: PeerId
@@ -70,6 +71,7 @@ class Setup:
     version: str
     policy: str
     unix_offset: float
+    jitter: Callable[[float], float] = float
 
     @property
     def client(self) -> int:

@@ -1,10 +1,10 @@
 """The authenticated channel to one peer: which carriers it has, which one it uses, and its pulse.
 
 A link begins on the relay and moves to a direct path when one opens; it falls back when that path
-dies.  Two peers may share several rooms (a server's, and those of peers on a local network): then
-the best room's carrier is the relay, and the others are spares.  Content (lanes EDITS and BULK) always goes
-over exactly one carrier, the *content carrier*; whoever owns the link is told when it changes, because
-then both sides compare what they hold.
+dies.  Two peers may share several rooms (`rooms.py`): the best one's carrier is the relay then, the others
+are spares.  Content (lanes EDITS and BULK) always goes over exactly one carrier, the *content carrier*;
+whoever owns the link is told when it changes, because then both sides compare what they hold.  Edits
+that the direct path does not acknowledge go over the relay too (`detour.py`).
 """
 
 from collections.abc import Callable, Iterable
@@ -13,13 +13,18 @@ from typing import Final, Protocol
 
 from peer.core.actions import Action, CloseDirect, CloseSeal, SendPiece, SendRelay
 from peer.core.carrier import DIRECT_WINDOW, RELAY_WINDOW, Incoming, Lane, Outgoing
-from peer.core.frames import Ack, Bye, Frame, Ping, Pong, decode, encode
-from peer.core.ids import Attempt, PeerId, room_of
-from peer.core.notices import PeerPath
+from peer.core.detour import DETOUR_AFTER, Detour
+from peer.core.frames import Ack, Frame, Ping, Pong, decode, encode
+from peer.core.ids import Attempt, PeerId
+from peer.core.policy import allows_relay
 
 __all__ = [
+    "ACK_WITHIN",
     "DEAD_AFTER",
+    "DETOUR_AHEAD",
     "DOUBT",
+    "GRACE",
+    "OVERLAP",
     "PING_EVERY",
     "RELAY_BUDGET",
     "RELAY_PATIENCE",
@@ -28,6 +33,7 @@ __all__ = [
     "Link",
     "Listener",
     "Member",
+    "agreed_path",
 ]
 
 PING_EVERY: Final = 2.0
@@ -36,6 +42,8 @@ SILENT_AFTER: Final = 6.5
 """Three pings and some patience; mosh tells its users after the same time."""
 DEAD_AFTER: Final = 15.0
 """Long enough for a laptop to change its network, short enough to free what a dead peer holds."""
+GRACE: Final = 15.0
+"""Seconds for which a peer that nothing leads to any more stays one: a server restarts, a laptop moves."""
 DOUBT: Final = 3.0
 """When the server says that someone left whose direct path still stands, it has this long to speak."""
 RELAY_BUDGET: Final = 256 * 1024
@@ -44,6 +52,19 @@ RELAY_PATIENCE: Final = 5.0
 """Seconds after which an undecided direct path no longer holds bulk back."""
 PINGS_REMEMBERED: Final = 8
 """Older answers say nothing about the round trip now."""
+ACK_WITHIN: Final = 0.2
+"""Seconds for which a direct path may owe an acknowledgement: a fraction of `detour.DETOUR_AFTER`."""
+DETOUR_AHEAD: Final = 64 * 1024
+"""Bytes of edits on a detour that wait for the relay: half of its window."""
+OVERLAP: Final = 2.0
+"""Seconds for which a path that was replaced still listens: the other side moves a round trip later."""
+
+
+def agreed_path(ours: str, theirs: str) -> str:
+    """The word for a path that two sides see so: `turn` if one says it, `lan` only if both do."""
+    if "turn" in (ours, theirs):
+        return "turn"
+    return "lan" if ours == theirs == "lan" else "direct"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +90,10 @@ class Carrier:
     def __init__(self, key: bytes | Attempt, now: float, path: str, address: str = "") -> None:
         window = RELAY_WINDOW if isinstance(key, bytes) else DIRECT_WINDOW
         self.key = key
+        self.seen = path
         self.path = path
+        self.agreed = isinstance(key, bytes)
+        self.ack_at: float | None = None
         self.address = address
         self.opened = now
         self.heard = now
@@ -99,7 +123,7 @@ class Carrier:
         self._pings[self._number] = now
         while len(self._pings) > PINGS_REMEMBERED:
             del self._pings[next(iter(self._pings))]
-        self.out.push(Lane.CONTROL, encode(Ping(self._number, self.incoming.reported(), summary)))
+        self.out.push(Lane.CONTROL, encode(Ping(self._number, self._report(), summary)))
 
     def pong(self, frame: Pong, now: float) -> None:
         """Take the answer to a heartbeat into the round-trip estimate (RFC 6298 §2: 7/8 old)."""
@@ -117,7 +141,9 @@ class Carrier:
         self.heard = now
         whole = self.incoming.receive(piece)
         if self.incoming.ack_due():
-            self.out.push(Lane.CONTROL, encode(Ack(self.incoming.reported())))
+            self.out.push(Lane.CONTROL, encode(Ack(self._report())))
+        elif self.ack_at is None and self.incoming.owes_ack and not isinstance(self.key, bytes):
+            self.ack_at = now + ACK_WITHIN
         frame = decode(whole[1]) if whole is not None else None
         if whole is None or frame is None:
             return None
@@ -130,14 +156,33 @@ class Carrier:
                 return None
             case Ping():
                 self.out.acknowledge(frame.received)
-                self.out.push(Lane.CONTROL, encode(Pong(frame.number, self.incoming.reported())))
+                self.out.push(Lane.CONTROL, encode(Pong(frame.number, self._report())))
                 return whole[0], frame
             case _:
                 return whole[0], frame
 
+    def acknowledge(self, now: float) -> None:
+        """Tell what has arrived, if that is due."""
+        if self.ack_at is not None and now >= self.ack_at:
+            self.out.push(Lane.CONTROL, encode(Ack(self._report())))
+
+    def _report(self) -> int:
+        self.ack_at = None
+        return self.incoming.reported()
+
 
 class Link:
-    """One peer and the carriers that lead to it."""
+    """One peer and the carriers that lead to it.
+
+    Attributes:
+        retired: the direct path before the present one, which listens until `retired_until`.
+        policies: what our side and theirs say of paths.
+        allows_relay: both let contents go through the server.
+        pathless_since: contents have had no way since then, and nobody was told.
+        why_not: how the last attempt at a direct path ended.
+        next_probe: the relay is asked for a sign of life, beside a doubtful direct path, no earlier.
+        checked_since, checked_until: the direct path has this time to prove that it still stands.
+    """
 
     def __init__(self, member: Member, policy: str, now: float, emit: Callable[[Action], None]) -> None:
         self.member = member
@@ -145,12 +190,22 @@ class Link:
         self.relay: Carrier | None = None
         self.spares: list[Carrier] = []
         self.direct: Carrier | None = None
+        self.retired: Carrier | None = None
+        self.retired_until = 0.0
+        self.detour = Detour()
         self.told_path: str | None = None
         self.told_silent = False
         self.doubted_until: float | None = None
+        self.away_until: float | None = None
         self.next_ping = now
         self._undecided_until: float | None = now + RELAY_PATIENCE
-        self._policy = policy
+        self.policies = (policy, member.policy)
+        self.allows_relay = allows_relay(*self.policies)
+        self.pathless_since = None if self.allows_relay else now
+        self.why_not = "nothing answered yet"
+        self.next_probe = now
+        self.checked_since = now
+        self.checked_until: float | None = None
         self._emit = emit
         self._bytes_before = (0, 0)
         self._heard_before = now
@@ -160,22 +215,16 @@ class Link:
         """The carrier for content, or `None` while there is none."""
         if self.direct is not None:
             return self.direct
-        relay = self.relay
-        if relay is not None and relay.path == "relay" and "direct" in (self._policy, self.member.policy):
-            return None
-        return relay
+        return self.relay if self.relay is not None and self._may_carry(self.relay) else None
+
+    def _may_carry(self, relay: Carrier) -> bool:
+        return self.allows_relay or relay.path == "lan"
 
     @property
     def heard(self) -> float:
         """When anything last came from this peer."""
-        heard = self._heard_before
-        if self.direct is not None and self.direct.heard > heard:
-            heard = self.direct.heard
-        if self.relay is not None and self.relay.heard > heard:
-            heard = self.relay.heard
-        for spare in self.spares:
-            heard = max(heard, spare.heard)
-        return heard
+        standing = (c for c in (self.direct, self.relay, *self.spares) if c is not None)
+        return max((self._heard_before, *(carrier.heard for carrier in standing)))
 
     @property
     def path(self) -> str | None:
@@ -184,7 +233,7 @@ class Link:
 
     def carriers(self) -> list[Carrier]:
         """Those that stand, the preferred one first."""
-        return [c for c in (self.direct, self.relay, *self.spares) if c is not None]
+        return [c for c in (self.direct, self.relay, *self.spares, self.retired) if c is not None]
 
     def carrier(self, key: bytes | Attempt) -> Carrier | None:
         """The carrier with this address or attempt."""
@@ -197,7 +246,10 @@ class Link:
             carrier = carrier or self.relay
         if carrier is None:
             return False
-        carrier.out.push(lane, encode(frame))
+        data = encode(frame)
+        carrier.out.push(lane, data)
+        if lane is Lane.EDITS and carrier is self.direct:
+            self.detour.keep(data)
         return True
 
     def signal(self, frame: Frame) -> None:
@@ -205,44 +257,6 @@ class Link:
         carrier = self.relay or self.direct
         if carrier is not None:
             carrier.out.push(Lane.CONTROL, encode(frame))
-
-    def through(self, room: bytes) -> list[Carrier]:
-        """The carriers that lead through this room."""
-        return [c for c in self.carriers() if isinstance(c.key, bytes) and room_of(c.key) == room]
-
-    def attach(self, carrier: Carrier) -> bool:
-        """Take a carrier through a room, in place of an older one in that room; true if content moves."""
-        before = self.content
-        self.doubted_until = None
-        assert isinstance(carrier.key, bytes), "direct carriers come by themselves"
-        for other in self.through(room_of(carrier.key)):
-            self.detach(other)
-        through_rooms = [c for c in (self.relay, *self.spares, carrier) if c is not None]
-        # `sort` keeps the order of equals: a link does not move without a reason
-        through_rooms.sort(key=lambda each: each.path != "lan")
-        self.relay, *self.spares = through_rooms
-        return self.content is not before
-
-    def pulse(self, now: float, summary: bytes) -> bool:
-        """Ask on the best way; when that is silent, on all, and go on where answers come; true if moved."""
-        before = self.content
-        self.next_ping = now + PING_EVERY
-        self._prefer_heard(now)
-        carriers = self.carriers()
-        for carrier in carriers:
-            if carrier is carriers[0] or now - carriers[0].heard >= 2 * PING_EVERY:
-                carrier.ping(now, summary)
-        return self.content is not before
-
-    def _prefer_heard(self, now: float) -> None:
-        """Let the relay trade places with a spare that was heard while it was silent."""
-        relay = self.relay
-        if relay is None or now - relay.heard < SILENT_AFTER:
-            return
-        for index, spare in enumerate(self.spares):
-            if now - spare.heard < SILENT_AFTER:
-                self.relay, self.spares[index] = spare, relay
-                return
 
     def room(self, lane: Lane, limit: int) -> bool:
         """Whether content has a carrier, on which less than *limit* bytes wait in *lane*."""
@@ -262,34 +276,60 @@ class Link:
         """Send whatever may be sent now."""
         if self._undecided_until is not None and now >= self._undecided_until:
             self.decide()
+        self._go_around(now)
         for carrier in self.carriers():
+            carrier.acknowledge(now)
             if carrier.out.frames:
                 held = carrier.path == "relay" and self._undecided_until is not None
                 for order in carrier.orders(bulk=RELAY_BUDGET if held else None):
                     self._emit(order)
 
-    def say_goodbye(self, now: float) -> None:
-        """Tell the peer that we leave, on every carrier, after what still waits there; then close them."""
-        self.pump(now)
-        for carrier in self.carriers():
-            carrier.out.push(Lane.CONTROL, encode(Bye("left")))
-        self.pump(now)
-        for carrier in self.carriers():
-            self._emit(carrier.closing(drain=True))
+    def _go_around(self, now: float) -> None:
+        """Send what the direct path does not acknowledge over the relay as well."""
+        direct, relay, detour = self.direct, self.relay, self.detour
+        if direct is None:
+            return
+        detour.acknowledged(direct.out.edits_acked)
+        detour.stamp(now)
+        if relay is None or not self._may_carry(relay) or not detour.is_late(now, self.patience):
+            return
+        while relay.out.has_room(Lane.EDITS, DETOUR_AHEAD) and (frame := detour.take()) is not None:
+            relay.out.push(Lane.EDITS, frame)
 
-    def path_notice(self, now: float, *, again: bool) -> PeerPath | None:
-        """What to tell people of the present path, if they were not told, or are to be told *again*."""
-        carrier = self.content
-        if carrier is None or (self.told_path == carrier.path and not again):
-            return None
-        self.told_path = carrier.path
-        rtt = None if carrier.rtt is None else round(carrier.rtt * 1000, 2)
-        took = round((now - self.since) * 1000, 1)
-        return PeerPath(self.member.short, self.member.name, carrier.path, rtt, took)
+    @property
+    def patience(self) -> float:
+        """Seconds that an acknowledgement of the direct path may take on a way as long as this."""
+        rtt = 0.0 if self.direct is None or self.direct.rtt is None else self.direct.rtt
+        return max(DETOUR_AFTER, 2 * rtt + 2 * ACK_WITHIN)
 
-    def detach(self, carrier: Carrier, *, close: bool = True, drain: bool = False) -> bool:
-        """Drop one carrier; true if content goes another way now, or none."""
-        before = self.content
+    def open_direct(self, carrier: Carrier, now: float) -> None:
+        """Contents go over *carrier* from now on; the one before it listens for a moment more."""
+        if self.retired is not None:
+            self.detach(self.retired)
+        self._heard_before = self.heard
+        self.retired, self.retired_until = self.direct, now + OVERLAP
+        self.direct = carrier
+        self.detour = Detour()
+
+    def doubt(self, now: float) -> None:
+        """The server says that they left; a direct path that stands has a moment to prove otherwise."""
+        self.doubted_until = now + DOUBT
+
+    def away(self, now: float) -> None:
+        """Nothing leads to the peer any more; it has `GRACE` seconds to come back."""
+        self.away_until = now + GRACE
+        self.doubted_until = self.pathless_since = None
+
+    def given_up(self, now: float) -> str | None:
+        """Why it is time to give the peer up, or `None`."""
+        if self.away_until is not None:
+            return "silent" if now >= self.away_until else None
+        if self.doubted_until is not None and now >= self.doubted_until:
+            return "left"
+        return "silent" if now - self.heard >= DEAD_AFTER else None
+
+    def detach(self, carrier: Carrier, *, close: bool = True, drain: bool = False) -> None:
+        """Drop one carrier."""
         sent, received = self._bytes_before
         self._heard_before = self.heard
         self._bytes_before = (
@@ -298,13 +338,15 @@ class Link:
         )
         if carrier is self.direct:
             self.direct = None
+            self.detour = Detour()
+        elif carrier is self.retired:
+            self.retired = None
         elif carrier is self.relay:
             self.relay = self.spares.pop(0) if self.spares else None
         elif carrier in self.spares:
             self.spares.remove(carrier)
         if close:
             self._emit(carrier.closing(drain=drain))
-        return self.content is not before
 
     def traffic(self) -> tuple[int, int]:
         """Bytes sent and received over all carriers since the link began."""
@@ -316,11 +358,22 @@ class Link:
 
     def next_deadline(self) -> float:
         """When someone must look at this link again."""
-        moments = [self.next_ping, self.heard + (DEAD_AFTER if self.told_silent else SILENT_AFTER)]
+        moments = [self.next_ping]
+        if not self.told_silent:
+            moments.append(self.heard + SILENT_AFTER)
+        moments.append(self.heard + DEAD_AFTER if self.away_until is None else self.away_until)
         if self.doubted_until is not None:
             moments.append(self.doubted_until)
         if self._undecided_until is not None and self.relay is not None and self.relay.out.frames:
             moments.append(self._undecided_until)
+        if self.retired is not None:
+            moments.append(self.retired_until)
+        if self.direct is not None and self.direct.ack_at is not None:
+            moments.append(self.direct.ack_at)
+        if self.allows_relay and self.relay is not None:
+            late = self.detour.next_deadline(self.patience)
+            if late is not None and self.relay.out.has_room(Lane.EDITS, DETOUR_AHEAD):
+                moments.append(late)
         return min(moments)
 
 
@@ -332,6 +385,12 @@ class Listener(Protocol):
 
     def link_moved(self, link: Link, now: float) -> None:
         """Its content goes another way."""
+
+    def link_lost(self, link: Link, now: float) -> None:
+        """Nothing leads to the peer any more; it has `GRACE` seconds to come back."""
+
+    def link_returned(self, link: Link, now: float) -> None:
+        """It came back in time."""
 
     def link_closed(self, link: Link) -> None:
         """It is gone."""

@@ -15,6 +15,7 @@ __all__ = [
     "PeerPath",
     "PeerSilent",
     "PresenceChanged",
+    "Returned",
     "ServerState",
     "SyncDone",
     "SyncProgress",
@@ -91,6 +92,20 @@ class SyncDone:
 
 
 @dataclass(frozen=True, slots=True)
+class Returned:
+    """A peer that was away is back, and so are the edits that both sides made meanwhile."""
+
+    type: ClassVar[str] = "sync.resumed"
+    peer: str
+    name: str
+    away_s: float
+    sent: int
+    """Edits made here while it was away: key strokes, or saves, for each document."""
+    received: int
+    """Edits made there, as it tells."""
+
+
+@dataclass(frozen=True, slots=True)
 class FileChanged:
     """A file changed; *change* is `created`, `edited`, `deleted`, `renamed` or `held`."""
 
@@ -116,6 +131,8 @@ class PresenceChanged:
     """Anchor and head in code points."""
     typing: bool
     idle: bool
+    away: bool = False
+    """Nothing leads to them at the moment; they have 15 s to come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +142,8 @@ class ServerState:
     type: ClassVar[str] = "server.state"
     state: str
     detail: str
+    server: str = ""
+    """The one that we are connected to, as it is written in the link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +173,7 @@ Notice = (
     | PeerLeft
     | SyncProgress
     | SyncDone
+    | Returned
     | FileChanged
     | PresenceChanged
     | ServerState

@@ -41,6 +41,7 @@ class _Other:
     member: Member
     frame: PresenceFrame
     heard: float
+    away: bool = False
 
 
 class Presence:
@@ -92,6 +93,20 @@ class Presence:
         self._others[member.id] = _Other(member, frame, now)
         self._tell(_notice(member, frame, here=True))
 
+    def away(self, member: Member) -> None:
+        """Nothing leads to a peer any more, for now: where it was is where it will be."""
+        other = self._others.get(member.id)
+        if other is not None and not other.away:
+            other.away = True
+            self._tell(_notice(member, other.frame, here=True, away=True))
+
+    def back(self, member: Member, now: float) -> None:
+        """A peer that was away is not any more."""
+        other = self._others.get(member.id)
+        if other is not None:
+            other.away, other.heard = False, now
+            self._tell(_notice(member, other.frame, here=True))
+
     def gone(self, member: Member) -> None:
         """A peer is not here any more."""
         other = self._others.pop(member.id, None)
@@ -115,14 +130,15 @@ class Presence:
 
     def now_here(self) -> list[PresenceChanged]:
         """Everyone who is here now."""
-        return [_notice(other.member, other.frame, here=True) for other in self._others.values()]
+        others = self._others.values()
+        return [_notice(other.member, other.frame, here=True, away=other.away) for other in others]
 
 
 def _fitting(path: str | None) -> str | None:
     return None if path is None else path.encode(errors="replace")[-PATH_BYTES:].decode(errors="ignore")
 
 
-def _notice(member: Member, frame: PresenceFrame, *, here: bool) -> PresenceChanged:
+def _notice(member: Member, frame: PresenceFrame, *, here: bool, away: bool = False) -> PresenceChanged:
     return PresenceChanged(
         peer=member.short,
         name=member.name,
@@ -132,4 +148,5 @@ def _notice(member: Member, frame: PresenceFrame, *, here: bool) -> PresenceChan
         cursor=frame.cursor,
         typing=frame.typing,
         idle=frame.idle,
+        away=away,
     )

@@ -17,10 +17,11 @@ from typing import Final, Protocol, assert_never
 from peer.core.actions import Action, LoadBlob, SaveBlob, SendLossy, Stop, Tell
 from peer.core.blobs import BLOB_LIMIT, Blobs
 from peer.core.carrier import Lane
-from peer.core.connections import ConnectionEvent, Connections
+from peer.core.connections import Connections
 from peer.core.documents import Documents
 from peer.core.events import (
     BlobLoaded,
+    ConnectionEvent,
     DirectLossyArrived,
     DirectPieceArrived,
     DocumentEdited,
@@ -39,6 +40,7 @@ from peer.core.frames import (
     Digests,
     EditFrame,
     Frame,
+    Missed,
     Ping,
     PresenceFrame,
     State,
@@ -51,6 +53,7 @@ from peer.core.ids import DocId, PeerId
 from peer.core.link import Link
 from peer.core.notices import PresenceChanged
 from peer.core.presence import Presence, color_of
+from peer.core.returns import Returns
 from peer.core.sync import Sync
 from peer.errors import RemoteError
 
@@ -126,6 +129,7 @@ class Session:
             touched=self._touched.__setitem__,
             cut_off=self._cut_off,
         )
+        self._returns = Returns(self._actions.append, self._sync.in_step)
         self._connections = Connections(
             setup, emit=self._actions.append, summary=self._sync.summary, user=self
         )
@@ -199,6 +203,7 @@ class Session:
         self._tell_folder(now)
         # what came from the disk is logged in the batch that saves the shadow
         self._sync.flush(now, at_once=by_disk or self._stopping)
+        self._returns.counted(self._sync.edits, now)
         if self._folder is not None:
             self._blobs.want(self._folder.missing_blobs())
         self._blobs.pump(now)
@@ -207,6 +212,7 @@ class Session:
         while self._sync.can_send():
             self._sync.pump(now)
             self._connections.pump(now)
+        self._returns.settle()
         if self._stopping:
             self._connections.leave(now)
             self._actions.append(Stop())
@@ -225,14 +231,27 @@ class Session:
         self._sync.opened(link, now)
         self._blobs.opened(link)
         link.send(Lane.CONTROL, self._presence.snapshot())
+        self._returns.back(link, now)
 
     def link_moved(self, link: Link, now: float) -> None:
         """Content goes another way from now on."""
         self._sync.moved(link)
         self._blobs.moved(link)
 
+    def link_lost(self, link: Link, now: float) -> None:
+        """Nothing leads to the peer any more, for now."""
+        self._presence.away(link.member)
+        self._returns.lost(link)
+
+    def link_returned(self, link: Link, now: float) -> None:
+        """The peer came back before it was given up."""
+        self._presence.back(link.member, now)
+        link.send(Lane.CONTROL, self._presence.snapshot())
+        self._returns.back(link, now)
+
     def link_closed(self, link: Link) -> None:
         """The peer is gone."""
+        self._returns.lost(link)
         self._sync.closed(link)
         self._blobs.closed(link)
         self._loads.pop(link.member.id, None)
@@ -268,6 +287,8 @@ class Session:
                 self._load_blob(link, frame)
             case BlobPart():
                 self._blobs.on_part(link, frame, now)
+            case Missed():
+                self._returns.missed(link, frame, now)
             case _:
                 pass  # anything else has no meaning here, and newer peers may say it
 

@@ -79,6 +79,8 @@ class Sync:
         self._asked: set[DocId] = set()
         self._flushed: dict[DocId, float] = {}
         self._held: float | None = None
+        self.edits = 0
+        """Changes of one document made here and logged as one."""
 
     # --- links come, move and go ----------------------------------------------------------------
 
@@ -93,6 +95,7 @@ class Sync:
         exchange = self._exchanges[link]
         self._ask_again(exchange)
         exchange.answers.clear()
+        exchange.listed = False
         exchange.forget_kept()
         link.send(Lane.CONTROL, Summary(self.summary()))
 
@@ -136,6 +139,12 @@ class Sync:
             self._tell_done(exchange, now)
         else:
             exchange.owes_list = True
+
+    def in_step(self, link: Link) -> bool:
+        """Whether all that the peer has told of is here, and it has all that it asked for."""
+        exchange = self._exchanges[link]
+        busy = exchange.wanted or exchange.asking or exchange.answers
+        return not busy and (exchange.listed or link.member.role == "viewer")
 
     def _send_digests(self, exchange: Exchange, now: float) -> None:
         exchange.owes_list = exchange.behind = False
@@ -265,8 +274,12 @@ class Sync:
         """
         if link.member.role == "viewer":
             raise Refused(f"{link.member.name} may only read this session, and sent an edit")
+        exchange = self._exchanges[link]
+        if exchange.knows(frame):
+            return
         document = self._open(DocId(frame.doc))
         document.apply(frame.update, sender_clients=frozenset((link.member.client,)))
+        exchange.took(frame)
         self._took(document, link)
 
     def _open(self, doc: DocId) -> Document:
@@ -295,6 +308,7 @@ class Sync:
         if not updates:
             return
         update = updates[0] if len(updates) == 1 else merge_updates(updates)
+        self.edits += 1
         self._holdings.changed(doc)
         self._flushed.pop(doc, None)
         self._flushed[doc] = now

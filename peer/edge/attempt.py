@@ -1,21 +1,22 @@
 """One attempt at a direct path: a fresh `RTCPeerConnection` with two channels; all that knows aiortc.
 
-The channels are agreed on beforehand: `edits`, ordered and reliable, and `presence`, which loses rather
-than waits.  There is no second chance within an attempt: whatever goes wrong ends it with `DirectBroken`,
-and the core decides what to try next.  Names with capitals inside (`bufferedAmount`) are those of the W3C
-standard and stay in here.
+The description goes out at once with the addresses of this machine; those that servers tell us follow.  The
+channels are agreed on beforehand: `edits`, ordered and reliable, and `presence`, which loses rather than
+waits.  There is no second chance within an attempt: whatever goes wrong ends it with `DirectBroken`, and the
+core decides what to try next.  Names with capitals inside (`bufferedAmount`) are W3C's and stay in here.
 """
 
 import asyncio
 import contextlib
 import enum
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from peer.core.events import (
     AnswerMade,
+    CandidatesFound,
     DirectBroken,
     DirectLossyArrived,
     DirectOpened,
@@ -24,8 +25,13 @@ from peer.core.events import (
     OfferMade,
 )
 from peer.core.ids import Attempt
+from peer.core.ladder import Means
 from peer.edge import ice, shortcuts
-from peer.edge.sdp import check_sdp
+from peer.edge.gathering import Gathering
+from peer.edge.ice import Checks
+from peer.edge.ice_servers import Servers
+from peer.edge.sdp import CANDIDATE_LIMIT, check_candidates, check_sdp
+from peer.errors import TooLarge
 
 if TYPE_CHECKING:
     from aioice import Connection
@@ -39,8 +45,6 @@ __all__ = [
     "QUEUE_LIMIT",
     "DirectPath",
     "Emit",
-    "load",
-    "quieten",
 ]
 
 CONNECT_SECONDS: Final = 15.0
@@ -71,8 +75,8 @@ _EARLY_LIMIT: Final = 64
 CLOSE_SECONDS: Final = 5.0
 """For aiortc to end a connection, which takes it a millisecond unless something is badly wrong."""
 
-_HARMLESS: Final = frozenset({"Cannot send encrypted data, not connected", "Cannot send data, not connected"})
-"""What aiortc's own tasks die of when a path is cut while they send (aiortc#1040)."""
+_END_OF_CANDIDATES: Final = "a=end-of-candidates\r\n"
+"""That no more addresses follow (RFC 8840 section 8.2)."""
 
 Emit = Callable[[Event], None]
 
@@ -87,42 +91,14 @@ class _State(enum.Enum):
     OVER = enum.auto()
 
 
-def load() -> None:
-    """Import the library (a third of a second) and put our hooks in."""
-    import aiortc  # noqa: F401
-
-    ice.install()
-    shortcuts.is_known()  # reads source files: not when the first path opens
-
-
-def quieten(loop: asyncio.AbstractEventLoop) -> None:
-    """Keep the dying words of aiortc's own tasks out of the log of *loop*."""
-    if not isinstance(loop.get_exception_handler(), _QuietHandler):
-        loop.set_exception_handler(_QuietHandler(loop))
-
-
-class _QuietHandler:
-    """A loop's exception handler that leaves out what `_HARMLESS` lists and passes on the rest."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._previous = loop.get_exception_handler()
-
-    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        if isinstance(error, ConnectionError) and str(error) in _HARMLESS:
-            return
-        if self._previous is not None:
-            self._previous(loop, context)
-        else:
-            loop.default_exception_handler(context)
-
-
 @dataclass(frozen=True, slots=True)
 class _Wire:
     """What aiortc and aioice made for one attempt."""
 
     pc: "RTCPeerConnection"
     ice: "Connection"
+    checks: Checks
+    gathering: Gathering
     edits: "RTCDataChannel"
     lossy: "RTCDataChannel"
 
@@ -141,6 +117,9 @@ class DirectPath:
         self._retire = retire
         self._queue: deque[bytes] = deque()
         self._early: list[Event] = []
+        self._remote: list[tuple[tuple[str, ...], bool]] | None = []
+        self._remote_count = 0
+        self._search: asyncio.Task[None] | None = None
         self._emptied = asyncio.Event()
         self._edits_closed = asyncio.Event()
         self._wire: _Wire | None = None
@@ -149,15 +128,15 @@ class DirectPath:
 
     # --- opening ------------------------------------------------------------------------------------
 
-    async def make_offer(self, servers: Sequence[ice.IceServer], same_host: bool) -> None:
-        """Gather our addresses and emit `OfferMade`."""
-        pc = self._build(servers, same_host)
+    async def make_offer(self, servers: Servers, same_host: bool, means: Means) -> None:
+        """Emit `OfferMade`, and then `CandidatesFound` for what servers tell."""
+        pc = self._build(servers, same_host, means)
         await pc.setLocalDescription(await pc.createOffer())
-        if self._described():
-            self._emit(OfferMade(self.attempt, pc.localDescription.sdp))
+        if (sdp := self._described()) is not None:
+            self._emit(OfferMade(self.attempt, sdp))
 
-    async def make_answer(self, servers: Sequence[ice.IceServer], same_host: bool, sdp: str) -> None:
-        """Take the other side's offer, gather our addresses and emit `AnswerMade`.
+    async def make_answer(self, servers: Servers, same_host: bool, means: Means, sdp: str) -> None:
+        """Take the other side's offer; emit `AnswerMade`, and then `CandidatesFound`.
 
         Raises:
             RemoteError: the offer is not what `check_sdp` accepts.
@@ -165,11 +144,12 @@ class DirectPath:
         from aiortc import RTCSessionDescription
 
         check_sdp(sdp)
-        pc = self._build(servers, same_host)
+        pc = self._build(servers, same_host, means)
         await pc.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
+        await self._take_early_candidates()
         await pc.setLocalDescription(await pc.createAnswer())
-        if self._described():
-            self._emit(AnswerMade(self.attempt, pc.localDescription.sdp))
+        if (described := self._described()) is not None:
+            self._emit(AnswerMade(self.attempt, described))
 
     async def take_answer(self, sdp: str) -> None:
         """Finish our offer.
@@ -182,23 +162,53 @@ class DirectPath:
         check_sdp(sdp)
         if self.state is _State.WAITING and self._wire is not None:
             await self._wire.pc.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+            await self._take_early_candidates()
 
-    def _build(self, servers: Sequence[ice.IceServer], same_host: bool) -> "RTCPeerConnection":
-        from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection
+    async def take_candidates(self, candidates: Sequence[str], *, last: bool) -> None:
+        """Try more addresses of the other side, as soon as its description is here.
+
+        Raises:
+            RemoteError: they are not what `check_candidates` accepts.
+        """
+        self._remote_count += len(candidates)
+        if self._remote_count > CANDIDATE_LIMIT:
+            raise TooLarge("the number of candidates", self._remote_count, CANDIDATE_LIMIT)
+        check_candidates([f"a=candidate:{text}" for text in candidates])
+        if self._remote is not None:
+            self._remote.append((tuple(candidates), last))
+        elif self._wire is not None and self.state is _State.WAITING:
+            await ice.add_remote(self._wire.ice, candidates, last=last)
+
+    async def _take_early_candidates(self) -> None:
+        early, self._remote = self._remote or [], None
+        for candidates, last in early:
+            if self._wire is not None:
+                await ice.add_remote(self._wire.ice, candidates, last=last)
+
+    def _build(self, servers: Servers, same_host: bool, means: Means) -> "RTCPeerConnection":
+        from aiortc import RTCConfiguration, RTCPeerConnection
 
         ice.same_host.set(same_host)
-        asked = [] if same_host else servers
-        # Never None: that would mean a public STUN server that nobody here chose.
-        listed = [RTCIceServer(list(server.urls), server.username, server.credential) for server in asked]
-        pc = RTCPeerConnection(RTCConfiguration(iceServers=listed))
+        # Never None: that would mean a public STUN server that nobody here chose.  We ask servers ourselves.
+        pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         edits = pc.createDataChannel("edits", negotiated=True, id=1)
         lossy = pc.createDataChannel("presence", negotiated=True, id=2, ordered=False, maxRetransmits=0)
         assert pc.sctp is not None  # made with the first channel
-        wire = self._wire = _Wire(pc, pc.sctp.transport.transport._connection, edits, lossy)
-        ice.hurry(wire.ice)
-        ice.end_consent_with(wire.ice)
+        connection = pc.sctp.transport.transport._connection
+        asked = Servers() if same_host else servers
+        gathering = Gathering(connection, asked, means, found=self._found, reached=self._emit)
+        checks = Checks(connection, ice.RELAY_AFTER if means.host else 0.0)
+        wire = self._wire = _Wire(pc, connection, checks, gathering, edits, lossy)
+        if not means.host:
+            ice.gather_only(connection, gathering.relayed)
+        ice.end_consent_with(connection)
         self._listen(wire)
         return pc
+
+    def _found(self, candidate: str | None) -> None:
+        if self.state is _State.WAITING:
+            candidates = () if candidate is None else (candidate,)
+            self._emit(CandidatesFound(self.attempt, candidates, last=candidate is None))
 
     def _listen(self, wire: _Wire) -> None:
         # An exception that leaves a handler kills the connection without a word to the other side, so each
@@ -221,13 +231,27 @@ class DirectPath:
 
         return guarded
 
-    def _described(self) -> bool:
-        """Note that our description is complete; false if nobody waits for it any more."""
-        if self.state is not _State.PREPARING or self._wire is None:
-            return False
-        ice.enlarge_buffers(self._wire.ice)
+    def _described(self) -> str | None:
+        """Our description, to which more addresses follow; `None` if nobody waits for it any more."""
+        wire = self._wire
+        if self.state is not _State.PREPARING or wire is None:
+            return None
+        if not wire.ice.local_candidates:
+            self.fail("no TURN server answers, and this machine shows no other address")
+            return None
+        ice.enlarge_buffers(wire.ice)
         self.state = _State.WAITING
-        return True
+        sdp = str(wire.pc.localDescription.sdp)
+        if not wire.gathering.has_work:
+            return sdp
+        self._look(wire.gathering.run())
+        return sdp.replace(_END_OF_CANDIDATES, "")
+
+    def _look(self, work: Coroutine[object, object, None]) -> None:
+        """Look for addresses, or give them back, in place of what was done about them before."""
+        if self._search is not None:
+            self._search.cancel()
+        self._search = asyncio.get_running_loop().create_task(work)
 
     def _on_open(self) -> None:
         wire = self._wire
@@ -236,9 +260,10 @@ class DirectPath:
         if wire.edits.readyState == wire.lossy.readyState == "open":
             self._alarm.cancel()
             self.state = _State.OPEN
+            if self._search is not None:
+                self._look(wire.gathering.release())
             self._emit(DirectOpened(self.attempt, *ice.describe_path(wire.ice)))
-            if shortcuts.is_known():
-                shortcuts.take(wire.pc, wire.ice)
+            shortcuts.take(wire.pc, wire.ice)
             early, self._early = self._early, []
             for event in early:
                 self._emit(event)
@@ -321,6 +346,10 @@ class DirectPath:
         self._alarm.cancel()
         self._queue.clear()
         self.queued = 0
+        if self._search is not None:
+            self._search.cancel()
+        if self._wire is not None:
+            self._wire.checks.stop()
         self._emptied.set()
         self._edits_closed.set()
         self._retire(self)
@@ -363,6 +392,8 @@ class DirectPath:
         if self.preparation is not None:
             # Cancelled gathering leaves timers behind; left alone, it is short.
             await asyncio.wait({self.preparation}, timeout=CLOSE_SECONDS)
+        if self._search is not None:
+            await asyncio.wait({self._search}, timeout=CLOSE_SECONDS)
         if self._wire is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):

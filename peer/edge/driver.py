@@ -20,6 +20,8 @@ from peer.core.actions import (
     AcceptAnswer,
     AcceptOffer,
     Action,
+    AddCandidates,
+    CheckServer,
     CloseDirect,
     CloseSeal,
     DialDirect,
@@ -89,6 +91,7 @@ class Driver:
         journal: keeps what must not be lost; `None` for a session in memory.
         tell: is given each notice.
         is_held: whether an application is in the middle of a change, so that no turn may begin.
+        check_server: called when the core doubts the connection to the server.
         ended: called once, when the core has said `Stop` or the driver failed.
 
     Attributes:
@@ -107,6 +110,7 @@ class Driver:
         journal: Journal | None,
         tell: Callable[[Notice], None],
         is_held: Callable[[], bool] = lambda: False,
+        check_server: Callable[[], None] = lambda: None,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
         self._core = core
@@ -115,6 +119,7 @@ class Driver:
         self._journal = journal
         self._tell = tell
         self._is_held = is_held
+        self._check_server = check_server
         self._ended = ended
         self.disk: Disk | None = None
         self._inbox: deque[Event] = deque()
@@ -265,14 +270,23 @@ class Driver:
                 self._load_blob(action)
             case Stop():
                 self._finish()
-            case DialDirect() | AcceptOffer() | AcceptAnswer() | CloseDirect():
+            case (
+                DialDirect()
+                | AcceptOffer()
+                | AcceptAnswer()
+                | AddCandidates()
+                | CloseDirect()
+                | CheckServer()
+            ):
                 self._act_on_paths(action)
             case _ if isinstance(action, FileAction):
                 self._act_on_disk(action)
             case _:
                 pass  # the journal has it already
 
-    def _act_on_paths(self, action: DialDirect | AcceptOffer | AcceptAnswer | CloseDirect) -> None:
+    def _act_on_paths(
+        self, action: DialDirect | AcceptOffer | AcceptAnswer | AddCandidates | CloseDirect | CheckServer
+    ) -> None:
         match action:
             case DialDirect():
                 self._paths.dial(action)
@@ -280,8 +294,12 @@ class Driver:
                 self._paths.accept_offer(action)
             case AcceptAnswer():
                 self._paths.accept_answer(action)
+            case AddCandidates():
+                self._paths.add_candidates(action)
             case CloseDirect():
                 self._paths.close(action.attempt, action.drain)
+            case CheckServer():
+                self._check_server()
 
     def _act_on_disk(self, action: FileAction) -> None:
         if self._journal is not None and self._journal.is_behind and not isinstance(action, ReadFile):

@@ -248,10 +248,9 @@ def _plan(
     *,
     newcomer: bool = False,
 ) -> Plan:
-    server = record.servers[0] if record.servers else None
-    # who wants nothing but the server's relay does not want the local network's beside it
-    lan = ways.lan and (ways.policy != "relay" or server is None)
-    return Plan(identity, record, store, folder, server, ways.policy, newcomer, lan, ways.at)
+    # who wants nothing but what the server offers does not want the local network beside it
+    lan = ways.lan and (ways.policy not in ("relay", "turn") or not record.servers)
+    return Plan(identity, record, store, folder, record.servers, ways.policy, newcomer, lan, ways.at)
 
 
 def _begin(

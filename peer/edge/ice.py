@@ -1,40 +1,44 @@
-"""What Weft needs of ICE (RFC 8445) beyond what aioice offers; the only module that knows aioice.
+"""What Weft needs of ICE (RFC 8445) beyond what aioice offers; with `gathering.py` all that knows aioice.
 
-aioice leaves out loopback addresses, waits five seconds for a dead STUN server, uses small socket buffers,
-pauses 20 ms between checks even if there is only one to make, and may ask for consent for ever after a
-close.  Each of these is put right at one documented place.  `install` costs the import of aioice and is
-called late.
+aioice leaves out loopback addresses, waits for servers before it makes an offer, uses small socket buffers,
+pauses 20 ms between checks even if there is only one to make, takes a relay if that answers first, and may
+ask for consent for ever after a close.  Each of these is put right at one documented place.  `install` costs
+the import of aioice and is called late.
 """
 
+import asyncio
 import ipaddress
-import re
 import socket
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from aioice import Connection
+    from aioice import Candidate, Connection
+    from aioice.ice import CandidatePair
 
 __all__ = [
-    "GATHER_SECONDS",
+    "PACE_SECONDS",
+    "RELAY_AFTER",
     "SOCKET_BUFFER",
-    "IceServer",
-    "IceServerLike",
+    "Checks",
+    "add_remote",
     "classify_path",
     "describe_path",
     "end_consent_with",
     "enlarge_buffers",
-    "hurry",
+    "gather_only",
     "install",
     "same_host",
     "sockets",
-    "usable_servers",
 ]
 
-GATHER_SECONDS: Final = 1.5
-"""How long a STUN or TURN server may keep us from making an offer: three tries of 0.5 s, doubled once."""
+PACE_SECONDS: Final = 0.02
+"""Between two checks, so as not to swamp a NAT (RFC 8445 section 14.2 says 50 ms, and aioice this)."""
+
+RELAY_AFTER: Final = 1.5
+"""Seconds for which no check goes through TURN: a hole in two NATs takes half a second (the first packet is
+lost) and a round trip or two, and the first success wins."""
 
 SOCKET_BUFFER: Final = 4 * 1024 * 1024
 """Bytes; with the usual 208 KiB a burst overflows and the path stalls for SCTP's one-second timer."""
@@ -42,51 +46,16 @@ SOCKET_BUFFER: Final = 4 * 1024 * 1024
 _HURRY_PAIRS: Final = 4
 """Pairs of addresses that may be checked all at once: too few to fill a router's table."""
 
-_URL: Final = re.compile(r"(stun:[^?:@\s]+(:\d{1,5})?|turns?:[^?:@\s]+(:\d{1,5})?(\?transport=(udp|tcp))?)")
+_PRIVATE: Final = tuple(
+    map(
+        ipaddress.ip_network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"),
+    )
+)
+"""Addresses of local networks (RFC 1918, 3927, 4193, 4291); a provider's (100.64.0.0/10) are none."""
 
 same_host: ContextVar[bool] = ContextVar("same_host", default=False)
 """Whether the path that the current task prepares joins two peers on this machine."""
-
-
-class IceServerLike(Protocol):
-    """A STUN or TURN server as the signaling server names it."""
-
-    @property
-    def urls(self) -> Sequence[str]:
-        """`stun:`, `turn:` or `turns:` URLs (RFC 7064, 7065)."""
-        ...
-
-    @property
-    def username(self) -> str | None:
-        """For TURN."""
-        ...
-
-    @property
-    def credential(self) -> str | None:
-        """For TURN."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class IceServer:
-    """A STUN or TURN server."""
-
-    urls: tuple[str, ...]
-    username: str | None = None
-    credential: str | None = None
-
-
-def usable_servers(servers: Sequence[IceServerLike]) -> list[IceServer]:
-    """Return *servers* without the URLs that aioice would choke on.
-
-    One bad entry in a server's configuration must not take every direct path away.
-    """
-    usable = []
-    for server in servers:
-        urls = tuple(url for url in server.urls if _URL.fullmatch(url))
-        if urls:
-            usable.append(IceServer(urls, server.username, server.credential))
-    return usable
 
 
 def install() -> None:
@@ -105,8 +74,6 @@ def install() -> None:
     host_addresses.of_weft = True  # type: ignore[attr-defined]
     aioice.ice.get_host_addresses = host_addresses
     aioice.turn.UDP_SOCKET_BUFFER_SIZE = SOCKET_BUFFER
-    # The only parameter with a default is the time for gathering.
-    aioice.Connection.get_component_candidates.__defaults__ = (GATHER_SECONDS,)
 
 
 def _loopback_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
@@ -138,27 +105,89 @@ def enlarge_buffers(connection: "Connection") -> None:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
 
 
-def hurry(connection: "Connection") -> None:
-    """Let *connection* make all its checks at once if there are few, and none through a relay.
+class Checks:
+    """Makes the connectivity checks of one connection: direct pairs first, those through TURN after *hold* s.
 
-    RFC 8445 section 6.1.4.2 spaces checks so as not to swamp a NAT; with up to `_HURRY_PAIRS` the
-    pause is all that a connection on a local network waits for.  With a relay in the list the order
-    matters, because the first success wins.
+    Up to `_HURRY_PAIRS` direct pairs are checked all at once: the pause is all that a connection on a local
+    network would wait for.  A pair from TURN to a private address is never checked: the server may not send
+    there, and coturn gives an allocation up that has no way to a peer.
     """
-    paced = connection._check_periodic
 
-    def check_all() -> bool:
-        pairs = connection._check_list
-        relayed = any("relay" in (p.local_candidate.type, p.remote_candidate.type) for p in pairs)
-        if relayed or len(pairs) > _HURRY_PAIRS or connection._check_list_done:
-            return paced()
-        for pair in pairs:
-            if pair.state in (pair.State.WAITING, pair.State.FROZEN):
-                connection.check_start_task(pair)
-        return connection._remote_candidates_expected()
+    def __init__(self, connection: "Connection", hold: float) -> None:
+        self._connection = connection
+        self._hold = hold
+        self._began = 0.0
+        self._task: asyncio.Task[None] | None = None
+        replace: Callable[[object, str, object], None] = setattr
+        replace(connection, "_check_periodic", self._begin)
+
+    def stop(self) -> None:
+        """Make no more checks."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin(self) -> bool:
+        """Called by `connect` until it returns false, and then it waits for the outcome of all checks."""
+        loop = asyncio.get_running_loop()
+        if self._task is None:
+            self._began = loop.time()
+            self._task = loop.create_task(self._go_on())
+        self._step(loop.time())
+        return not self._connection._check_list and not self._connection._check_list_done
+
+    async def _go_on(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._connection._check_list_done:
+            await asyncio.sleep(PACE_SECONDS)
+            self._step(loop.time())
+
+    def _step(self, now: float) -> None:
+        if self._connection._check_list_done:
+            return
+        direct = [pair for pair in self._connection._check_list if not _is_relayed(pair)]
+        waiting = [pair for pair in direct if _is_waiting(pair)]
+        if not waiting and now >= self._began + self._hold:
+            relayed = [pair for pair in self._connection._check_list if _is_relayed(pair)]
+            waiting = [pair for pair in relayed if _is_waiting(pair) and not _is_useless(pair)]
+        for pair in (
+            waiting if waiting and waiting[0] in direct and len(direct) <= _HURRY_PAIRS else waiting[:1]
+        ):
+            self._connection.check_start_task(pair)
+
+
+def _is_waiting(pair: "CandidatePair") -> bool:
+    return pair.task is None and pair.state in (pair.State.WAITING, pair.State.FROZEN)
+
+
+def _is_relayed(pair: "CandidatePair") -> bool:
+    return "relay" in (pair.local_candidate.type, pair.remote_candidate.type)
+
+
+def _is_useless(pair: "CandidatePair") -> bool:
+    remote = pair.remote_candidate
+    return pair.local_candidate.type == "relay" and remote.type == "host" and _is_private(remote.host)
+
+
+def gather_only(connection: "Connection", relayed: Callable[[], Awaitable[Sequence["Candidate"]]]) -> None:
+    """Let *connection* describe itself with the candidates of *relayed* and none of this machine."""
+
+    async def gather(component: int, addresses: list[str]) -> list["Candidate"]:
+        return list(await relayed())
 
     replace: Callable[[object, str, object], None] = setattr
-    replace(connection, "_check_periodic", check_all)
+    replace(connection, "get_component_candidates", gather)
+
+
+async def add_remote(connection: "Connection", candidates: Sequence[str], *, last: bool) -> None:
+    """Let *connection* check more addresses of the other side, given as they stand in SDP."""
+    from aioice import Candidate
+
+    if connection._remote_candidates_end:
+        return
+    for text in candidates:
+        await connection.add_remote_candidate(Candidate.from_sdp(text))
+    if last:
+        await connection.add_remote_candidate(None)
 
 
 def end_consent_with(connection: "Connection") -> None:
@@ -205,4 +234,4 @@ def _is_private(host: str) -> bool:
     except ValueError:
         # A multicast DNS name, which only the local network resolves.
         return host.endswith(".local")
-    return (address.is_private or address.is_link_local) and not address.is_loopback
+    return any(address in network for network in _PRIVATE if network.version == address.version)

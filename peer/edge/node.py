@@ -1,11 +1,9 @@
 """One running session on this machine: the core, and everything that joins it to the world.
 
-Made from a `Plan`, started once, closed once.  Nothing here decides about the session; it only builds the
-parts, tells them of each other in one place, and takes them down in the right order.
-
-A server that refuses us for good (`Trouble` with code `E-SERVER`, `server_state` is `refused`) does not end
-the session: whoever is connected directly stays, files and texts go on being kept here, and everything is
-brought together the next time that the session is started.
+Made from a `Plan`, started once, closed once.  Nothing here decides about the session; it builds the parts,
+tells them of each other, and takes them down in the right order.  A server that refuses us for good
+(`Trouble` with code `E-SERVER`, `server_state` is `refused`) does not end the session: whoever is connected
+directly stays, and everything is brought together the next time that the session is started.
 """
 
 import asyncio
@@ -13,8 +11,7 @@ import contextlib
 import os
 import random
 import time
-from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +27,7 @@ from peer.core.events import (
     Event,
     FileEvent,
     LeaveRequested,
+    NetworkChanged,
     ScanFinished,
     ServerEntered,
     ServerLost,
@@ -39,20 +37,22 @@ from peer.core.files import Files
 from peer.core.greeting import Setup
 from peer.core.ids import INDEX, DocId, peer_id, room_of
 from peer.core.invitation import link_key, room_private_key
-from peer.core.layout import blob_digests
 from peer.core.notices import Notice, SyncDone, Trouble
 from peer.core.session import Session, SharedFolder
 from peer.edge.driver import Driver
 from peer.edge.folder import Folder
+from peer.edge.ice_servers import IceServerLike
 from peer.edge.identity import Identity, host_tag
 from peer.edge.journal import Journal
 from peer.edge.lan.entrance import Entrance, first_word
+from peer.edge.network_watch import NetworkWatch
 from peer.edge.registry import SessionRecord
 from peer.edge.scan import holds_anything
 from peer.edge.seals import Seals
-from peer.edge.signaling_client import SignalingClient
+from peer.edge.signaling_client import Candidates, SignalingClient
 from peer.edge.store import Store
 from peer.edge.texts import Texts
+from peer.edge.used_blobs import blobs_in_use
 from peer.edge.watcher import Watcher
 from peer.edge.webrtc import DirectPaths
 from peer.errors import ServerUnreachable, StorageError
@@ -65,8 +65,6 @@ SCAN_SECONDS: Final = 0.3
 """For the files of a folder to be known when the session begins."""
 EMPTY_SECONDS: Final = 5.0
 """For somebody with files to come, before a newcomer believes that the session has none."""
-SHADOWS_IN_USE: Final = 2
-"""Contents of a binary file that its shadows keep: what it held last, and what was to be written then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +75,11 @@ class Plan:
         record: the session's secrets and our place in it.
         store: where it is remembered; `None` keeps it in memory only.
         folder: what it is shown as on disk; `None` for documents without a folder.
-        server: where the room is; `None` where there is none on the internet.
-        policy: `auto`, `direct` or `relay`.
+        servers: where the room is, best first; none where there is none on the internet.
+        policy: one of `policy.POLICIES`.
         lan: whether to look for others, and be found, on local networks.
         at: where on the network members are, as a person says.
+        ice_servers: the person's own STUN and TURN servers, which come before those of the server.
         newcomer: the session has files that we have never seen; what the folder holds is compared with
             them, and looked at only when they are here, or each would be there twice.
     """
@@ -89,11 +88,12 @@ class Plan:
     record: SessionRecord
     store: Store | None
     folder: Path | None
-    server: str | None
+    servers: tuple[str, ...]
     policy: str = "auto"
     newcomer: bool = False
     lan: bool = False
     at: tuple[Endpoint, ...] = ()
+    ice_servers: tuple[IceServerLike, ...] = ()
 
 
 class Node:
@@ -116,7 +116,7 @@ class Node:
         self._has_begun_scan = False
         self._signaling: SignalingClient | None = None
         self.lan: Entrance | None = None
-        self.server_state = "none" if plan.server is None else "connecting"
+        self.server_state = "connecting" if plan.servers else "none"
         try:
             self._build()
         except BaseException:
@@ -137,7 +137,7 @@ class Node:
             self._load(plan.store)
         self.texts = Texts(self.documents, self._text_edited, read_only=plan.record.role == "viewer")
         self.session = Session(setup, self.documents, now, folder=self._make_folder())
-        self._paths = DirectPaths(self._path_event)
+        self._paths = DirectPaths(self._path_event, plan.ice_servers)
         self._seals = Seals(plan.identity, self._feed, self._relay)
         self.journal = None if plan.store is None else Journal(plan.store, self.documents, self._tell, now)
         self.driver = Driver(
@@ -147,6 +147,7 @@ class Node:
             journal=self.journal,
             tell=self._tell,
             is_held=self.texts.is_held,
+            check_server=self._check_server,
             ended=self._over,
         )
         self.documents.on_change = self._document_changed
@@ -163,19 +164,7 @@ class Node:
                     intact = intact and doc != INDEX
                     self._tell(Trouble("E-STORAGE", f"{error} What is missing comes from the others."))
         if intact:
-            store.keep_blobs(self._blobs_in_use())
-
-    def _blobs_in_use(self) -> set[bytes]:
-        """What the index names, and what the disk held last, holds, or is about to hold.
-
-        Asked before anything runs: later, something may be under way that neither of them names yet.
-        """
-        held: dict[DocId, deque[bytes]] = {}
-        for shadow in self._shadows:
-            if shadow.binary:
-                held.setdefault(shadow.doc, deque(maxlen=SHADOWS_IN_USE)).append(shadow.content)
-        named = blob_digests(self.documents.open(INDEX).index.entries())
-        return named.union(*held.values())
+            store.keep_blobs(blobs_in_use(self._shadows, self.documents))
 
     def _set_up(self) -> Setup:
         record = self.plan.record
@@ -190,6 +179,7 @@ class Node:
             version=version("weft"),
             policy=self.plan.policy,
             unix_offset=time.time() - time.monotonic(),
+            jitter=lambda longest: self._rng.uniform(0, longest),
         )
 
     def _make_folder(self) -> SharedFolder:
@@ -211,24 +201,30 @@ class Node:
         """
         if self.plan.folder is not None:
             await self._open_folder(self.plan.folder)
-        self._connect()
+        await self._connect()
         self._feed(Tick())
         await self._wait_for_scan()
-        if self.plan.server is not None and wait_for_server:
+        if self.plan.servers and wait_for_server:
             reason = await first_word(self._first_word, self.lan)
             if self.driver.failure is not None:
                 raise self.driver.failure
             if reason is not None:
                 raise ServerUnreachable(reason)
 
-    def _connect(self) -> None:
+    async def _connect(self) -> None:
         """Look for others in every way that the plan allows."""
         # undone in reverse: goodbyes leave through the rooms, then through the direct paths
         self._exits.push_async_callback(self._paths.aclose)
+        if self.plan.servers or self.plan.lan:
+            await self._exits.enter_async_context(NetworkWatch(self._network_changed))
         if self.plan.lan or self.plan.at:
-            self._enter_lan()
-        if self.plan.server is not None:
-            self._enter(self.plan.server)
+            self.lan = Entrance(
+                self.plan, emit=self._room_event, on_relay=self._seals.receive, warn=self._tell, rng=self._rng
+            )
+            self._exits.push_async_callback(self.lan.aclose)
+            self._go(self.lan.run())
+        if self.plan.servers:
+            self._enter(self.plan.servers)
         if self.plan.policy != "relay" and (self.lan or self._signaling):
             self._go(self._paths.warm())
 
@@ -256,31 +252,16 @@ class Node:
                 await self._scanned.wait()
                 await self.driver.caught_up()
 
-    def _enter_lan(self) -> None:
-        record = self.plan.record
-        self.lan = Entrance(
-            record.secret,
-            self.plan.store,
-            emit=self._room_event,
-            on_relay=self._seals.receive,
-            warn=self._tell,
-            rng=self._rng,
-            at=self.plan.at,
-            announces=self.plan.lan,
-            complains=self.plan.server is None and record.owner_seed is None,
-        )
-        self._exits.push_async_callback(self.lan.aclose)
-        self._go(self.lan.run())
-
-    def _enter(self, server: str) -> None:
+    def _enter(self, servers: Candidates | tuple[str, ...]) -> None:
         self._signaling = SignalingClient(
-            server,
+            servers,
             room_private_key(self.plan.record.secret),
             self._server_event,
             self._seals.receive,
             rng=self._rng,
-            on_ice_servers=self._paths.use_ice_servers,
+            on_ice_servers=self._use_ice_servers,
         )
+        self._paths.before_attempt = self._signaling.check_ice_servers
         self._go(self._stay(self._signaling))
         self._exits.push_async_callback(self._signaling.aclose)
 
@@ -296,6 +277,12 @@ class Node:
         self.server_state = "refused"
         advice = "Whoever is connected directly stays; nobody else finds you until Weft is started again."
         self._tell(Trouble("E-SERVER", f"{reason}. {advice}"))
+
+    @property
+    def server(self) -> str | None:
+        """The server whose room we are in, else the one that we would like best."""
+        inside = None if self._signaling is None else self._signaling.server
+        return inside or next(iter(self.plan.servers), None)
 
     def _server_event(self, event: Event) -> None:
         if isinstance(event, ServerEntered):
@@ -357,6 +344,16 @@ class Node:
         else:
             self.driver.feed(event)
 
+    def _network_changed(self, event: NetworkChanged) -> None:
+        self._feed(event)
+        self._check_server()
+        if self.lan is not None:
+            self.lan.look_again()
+
+    def _check_server(self) -> None:
+        if self._signaling is not None:  # at the start there is none yet
+            self._signaling.retry_now()
+
     def _feed(self, event: Event) -> None:
         self.driver.feed(event)
 
@@ -378,6 +375,9 @@ class Node:
             self._exits.callback(later.cancel)
         else:
             self._scan()
+
+    def _use_ice_servers(self, lent: Sequence[IceServerLike]) -> None:
+        self._paths.use_ice_servers([*self.plan.ice_servers, *lent])
 
     def _relay(self, address: bytes, payload: bytes) -> None:
         if room_of(address):

@@ -11,7 +11,7 @@ from typing import Final
 
 from peer.errors import Malformed, TooLarge
 
-__all__ = ["CANDIDATE_LIMIT", "SDP_LIMIT", "check_sdp"]
+__all__ = ["CANDIDATE_LIMIT", "SDP_LIMIT", "check_candidates", "check_sdp"]
 
 SDP_LIMIT: Final = 16 * 1024
 """Bytes; sixty-four candidates and three fingerprints need about half."""
@@ -55,7 +55,7 @@ def check_sdp(text: str) -> None:
     if len(sections) != 1 or not _DATA_SECTION.fullmatch(sections[0]):
         raise Malformed("a session description is not for exactly one data channel transport")
     _check_attributes(lines)
-    _check_candidates([line for line in lines if line.startswith("a=candidate:")])
+    check_candidates([line for line in lines if line.startswith("a=candidate:")])
 
 
 def _check_attributes(lines: Sequence[str]) -> None:
@@ -66,7 +66,13 @@ def _check_attributes(lines: Sequence[str]) -> None:
             raise Malformed(f"a session description has {name} {found} times instead of once")
 
 
-def _check_candidates(candidates: Sequence[str]) -> None:
+def check_candidates(candidates: Sequence[str]) -> None:
+    """Make sure that each of *candidates* is an SDP line that names one address.
+
+    Raises:
+        TooLarge: there are more than anybody needs.
+        Malformed: one is not as RFC 8839 section 5.1 has it.
+    """
     if len(candidates) > CANDIDATE_LIMIT:
         raise TooLarge("the number of candidates", len(candidates), CANDIDATE_LIMIT)
     for line in candidates:

@@ -59,12 +59,14 @@ class Seals:
         self._waiting: dict[bytes, tuple[int, int]] = {}
 
     def entered(self, address: bytes) -> None:
-        """We are known as *address* in its room from now on; links of an earlier visit there are over."""
+        """We are known as *address* in its room from now on; links of an earlier connection are over."""
         room = room_of(address)
+        for other in [other for other in self._open if room_of(other) == room]:
+            del self._open[other]
+        if address != self._own.get(room):  # else the others remember the epochs of our last links
+            for other in [other for other in self._epochs if room_of(other) == room]:
+                del self._epochs[other]
         self._own[room] = address
-        for known in (self._open, self._epochs):
-            for other in [other for other in known if room_of(other) == room]:
-                del known[other]
 
     def start(self, address: bytes) -> None:
         """Begin a link as its initiator, instead of any that was there."""

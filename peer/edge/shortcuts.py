@@ -74,7 +74,9 @@ def _source(classes: Mapping[str, type], name: str) -> str:
 
 
 def take(pc: "RTCPeerConnection", connection: "Connection") -> None:
-    """Take the shorter ways on this connection, whose channels are open; `is_known` must have said yes."""
+    """Take the shorter ways on this connection, whose channels are open, if its code `is_known`."""
+    if not is_known():
+        return
     sctp: Any = pc.sctp
     _flush_at_once(sctp)
     for protocol in connection._protocols:

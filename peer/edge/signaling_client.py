@@ -1,133 +1,61 @@
-"""The connection to the signaling server: enters the room, stays in it, comes back when it breaks.
+"""Our place in one room: on the first server that works, kept when connections break and servers change.
 
-One visit is one WebSocket: challenge, proof, welcome, then frames both ways until it ends.  Why a visit
-ended is an `Ending`, which also says whether and when to come again.  The wire is `signaling.messages`.
+One visit is one WebSocket (`visit.py`); which server to visit when is decided by `core/rota.py`.  The visit
+in *use* is the one whose frames count.  A better server that works again is entered beside it, and used as
+soon as somebody else is there too, or nobody is left here: so nobody is alone in a room while the others
+are in another.
 """
 
 import asyncio
 import contextlib
 import random
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from peer.core.certificates import public_bytes
-from peer.core.events import Event, MemberJoined, MemberLeft, ServerEntered, ServerLost
-from peer.edge.endings import Ending, closed, raise_if_error, refused_before, to_address
+from peer.core.events import Event, MemberAway, MemberJoined, MemberLeft, ServerEntered, ServerLost
+from peer.core.rota import CANDIDATES_LIMIT, Rota, State
+from peer.edge.endings import Ending, to_address
+from peer.edge.lent_servers import LentServers
 from peer.edge.server_url import ServerUrl
+from peer.edge.visit import Message, Place, Visit
 from signaling import messages
 
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["SignalingClient"]
-
-_STEP_SECONDS: Final = 10.0
-"""For the server to be reached, to challenge us, and to let us in, each; as long as it waits for us."""
-
-_SILENT_PINGS: Final = 1.5
-"""A server that is quiet for this many of its own ping intervals is gone (30 s by default)."""
-
-_PING_SECONDS_RANGE: Final = (1.0, 60.0)
-"""Whatever a server says its interval is, we take it to be within this."""
-
-_RETRY_FIRST_SECONDS: Final = 0.5
-_RETRY_LONGEST_SECONDS: Final = 30.0
-"""Waits grow from the first to the longest by doubling, each cut at random so that not all come at once."""
-
-_STEADY_SECONDS: Final = 10.0
-"""A visit that lasted this long was a success; after a shorter one the waits go on growing."""
+__all__ = ["Candidates", "SignalingClient"]
 
 _CLOSE_SECONDS: Final = 1.0
-"""For the server to answer our closing, and for our last frames to leave."""
-
-_FRAMES_LIMIT: Final = 8192
-_BYTES_LIMIT: Final = 8 * 1024 * 1024
-"""What may wait for the server: twice what it holds for one client, so it is not us who gives up first."""
-
-_MESSAGES_PER_TURN: Final = 64
-"""After so many the loop goes round: what was read at once may be thousands, and a turn takes 256 events."""
+"""For our last frames to leave, and for a visit to end."""
 
 _MOTD_LIMIT: Final = 200
 """Characters of the operator's message that people are shown: two lines."""
 
-_HINT_LIMIT_SECONDS: Final = 300.0
-"""The longest that a server may ask us to stay away."""
-
-_RETRY_DOUBLINGS: Final = 6
-"""After so many the longest wait is reached."""
-
-_OURS: Final = f"{messages.PROTOCOL_MIN} to {messages.PROTOCOL_MAX}"
-
-_M = TypeVar("_M", messages.Nonce, messages.Welcome)
+_PLACES_LIMIT: Final = 2 * CANDIDATES_LIMIT
+"""Servers at which we remember our place; the oldest is forgotten first."""
 
 Relay = Callable[[bytes, bytes], None]
 
-
-class _Outbox:
-    """What waits to be written; control messages first, so that a pong never waits behind frames."""
-
-    def __init__(self) -> None:
-        self.overflow = asyncio.get_running_loop().create_future()
-        self._control: deque[bytes] = deque()
-        self._frames: deque[bytes] = deque()
-        self._bytes = 0
-        self._filled = asyncio.Event()
-        self._emptied = asyncio.Event()
-        self._emptied.set()
-
-    def put_control(self, message: messages.FromClient) -> None:
-        """Send a control message before any frame that waits."""
-        self._control.append(messages.encode(message))
-        self._added()
-
-    def put_frame(self, frame: bytes) -> None:
-        """Send a frame in its turn."""
-        self._frames.append(frame)
-        self._bytes += len(frame)
-        self._added()
-
-    def _added(self) -> None:
-        self._filled.set()
-        self._emptied.clear()
-        waiting = len(self._frames) + len(self._control)
-        if (self._bytes > _BYTES_LIMIT or waiting > _FRAMES_LIMIT) and not self.overflow.done():
-            self.overflow.set_exception(Ending("it does not take what we send"))
-
-    async def write_to(self, socket: "aiohttp.ClientWebSocketResponse") -> None:
-        """Write whatever comes, for ever."""
-        while True:
-            await self._filled.wait()
-            while self._control or self._frames:
-                if self._control:
-                    await socket.send_str(self._control.popleft().decode())
-                else:
-                    frame = self._frames.popleft()
-                    self._bytes -= len(frame)
-                    await socket.send_bytes(frame)
-            self._filled.clear()
-            self._emptied.set()
-
-    async def flush(self) -> None:
-        """Wait until everything has been handed to the operating system."""
-        await self._emptied.wait()
+Candidates = Callable[[], Sequence[str]]
+"""The servers to consider now, best first; asked again whenever something changes."""
 
 
 class SignalingClient:
-    """Our place in one room of one server, kept by `run`.
+    """Our place in one room, kept by `run`.
 
-    *emit* is told `ServerEntered`, `ServerLost`, `MemberJoined` and `MemberLeft`; *on_relay* is given the
-    sender's address and the payload of each frame; *on_ice_servers* is given the server's list right
-    before `ServerEntered`.  All three must return at once.  *rng* spreads the waits.  *connector* makes what
-    finds the server's socket, where that is not left to the system.
+    *servers* are their addresses, best first, or a callable that gives them; after what it gives has changed,
+    call `look_again`.  *emit* is told `ServerEntered`, `ServerLost`, `MemberJoined`, `MemberAway` and
+    `MemberLeft`; *on_relay* is given the sender's address and the payload of each frame; *on_ice_servers* is
+    given the server's list right before `ServerEntered`.  All three must return at once.  *rng* spreads the
+    waits.  *connector* makes what finds the server's socket, where that is not left to the system.
     """
 
     def __init__(
         self,
-        url: str,
+        servers: Sequence[str] | Candidates,
         room_key: Ed25519PrivateKey,
         emit: Callable[[Event], None],
         on_relay: Relay,
@@ -136,221 +64,240 @@ class SignalingClient:
         on_ice_servers: Callable[[Sequence[messages.IceServer]], None] = lambda _: None,
         connector: Callable[[], "aiohttp.BaseConnector | None"] = lambda: None,
     ) -> None:
-        """Raise `UsageError` if *url* does not name a server."""
-        self.server = ServerUrl.parse(url)
+        """Raise `UsageError` if one of the servers, as they are now, does not name a server."""
+        self._candidates: Candidates = servers if callable(servers) else lambda: servers
+        for server in self._candidates():
+            ServerUrl.parse(server)
         self._room_key = room_key
         self._emit = emit
         self._on_relay = on_relay
-        self._on_ice_servers = on_ice_servers
         self._connector = connector
-        self._rng = rng
-        self._outbox: _Outbox | None = None
+        self._lent = LentServers(on_ice_servers, rng)
+        self._rota = Rota(rng.uniform)
+        self._visits: dict[str, tuple[Visit, asyncio.Task[None]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._places: dict[str, Place] = {}
+        self._used: Visit | None = None
         self._runner: asyncio.Task[object] | None = None
+        self._changed = asyncio.Event()
+        self._reasons: dict[str, str] = {}
         self._told: str | None = None
-        self._failures = 0
+        self._fault: BaseException | None = None
+
+    @property
+    def server(self) -> str | None:
+        """The server whose room we are in, as *servers* names it."""
+        return self._rota.used
 
     async def run(self) -> str:
-        """Stay in the room until the server says that coming back is useless; return why.
+        """Stay in the room until every server says that coming back is useless; return why.
 
         Cancel it, or call `aclose`, to leave.
         """
         self._runner = asyncio.current_task()
         aiohttp = await asyncio.to_thread(_import_aiohttp)
+        time = asyncio.get_running_loop().time
         async with aiohttp.ClientSession(connector=self._connector()) as http:
-            while True:
-                entered = asyncio.get_running_loop().time()
-                try:
-                    await self._visit(http)
-                except Ending as ending:
-                    if asyncio.get_running_loop().time() - entered > _STEADY_SECONDS:
-                        self._failures = 0
-                    self._tell(ending)
-                    if ending.final:
-                        return self._sentence(ending)
-                    await asyncio.sleep(self._pause(ending))
+            self._start(self._lent.renew(self._ask_for_servers))
+            try:
+                while self._fault is None:
+                    self._changed.clear()
+                    self._rota.offer(self._candidates())
+                    while (server := self._rota.due(time())) is not None:
+                        self._begin(server, http)
+                    if self._rota.is_hopeless():
+                        return self._sentence()
+                    await self._until(self._rota.next_deadline())
+                raise self._fault
+            finally:
+                await self._end_visits()
+
+    async def _until(self, deadline: float | None) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await self._changed.wait()
 
     def send_relay(self, address: bytes, payload: bytes) -> None:
         """Send *payload* to *address*; dropped when we are not in the room, which `emit` was told."""
-        if self._outbox is not None:
-            self._outbox.put_frame(messages.pack_frame(address, payload))
+        if self._used is not None and self._used.outbox is not None:
+            self._used.outbox.put_frame(messages.pack_frame(address, payload))
+
+    def retry_now(self) -> None:
+        """The network changed, or the machine woke: try at once, and see whether what stands still does."""
+        now = asyncio.get_running_loop().time()
+        self._rota.retry_now()
+        for server, (visit, task) in list(self._visits.items()):
+            if self._rota.state(server) is State.TRYING:
+                self._rota.given_up(server, now)
+                del self._visits[server]
+                task.cancel()
+            else:
+                visit.probe()
+        self._changed.set()
+
+    def check_ice_servers(self) -> None:
+        """Take back through `on_ice_servers` what has expired, or is older than a sleep."""
+        self._lent.look()
+
+    def _ask_for_servers(self) -> None:
+        if self._used is not None and self._used.outbox is not None:
+            self._used.outbox.put_control(messages.Ice())
+
+    def look_again(self) -> None:
+        """The servers to consider have changed."""
+        self._changed.set()
 
     async def aclose(self) -> None:
         """Send what waits (with a limit), then leave the room and end `run`."""
-        outbox, runner = self._outbox, self._runner
+        outbox, runner = None if self._used is None else self._used.outbox, self._runner
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 if outbox is not None:
                     await outbox.flush()
+        for visit, _ in self._visits.values():
+            visit.leaves = True
         if runner is not None and not runner.done():
             runner.cancel()
             await asyncio.wait({runner}, timeout=3 * _CLOSE_SECONDS)
 
-    # --- one visit ----------------------------------------------------------------------------------
+    # --- visits -------------------------------------------------------------------------------------------
 
-    async def _visit(self, http: "aiohttp.ClientSession") -> None:
-        """Enter the room and stay; always ends with an `Ending`."""
-        async with self._connected(http) as socket:
-            welcome = await self._enter(socket)
-            outbox = _Outbox()
-            try:
-                self._announce(welcome, outbox)
-                await _first_of(
-                    self._read(socket, welcome.ping_seconds, outbox), _write(outbox, socket), outbox.overflow
-                )
-            finally:
-                self._outbox = None
+    def _begin(self, server: str, http: "aiohttp.ClientSession") -> None:
+        place = self._places.pop(server, None) or Place(Ed25519PrivateKey.generate())
+        self._places[server] = place
+        if len(self._places) > _PLACES_LIMIT:
+            del self._places[next(iter(self._places))]
+        visit = Visit(server, self._room_key, place)
+        self._visits[server] = visit, self._start(self._visit(visit, http))
 
-    @contextlib.asynccontextmanager
-    async def _connected(
-        self, http: "aiohttp.ClientSession"
-    ) -> AsyncIterator["aiohttp.ClientWebSocketResponse"]:
-        import aiohttp
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run *work* until it ends, or we do; a fault in it ends us."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._is_over)
+        return task
 
+    async def _visit(self, visit: Visit, http: "aiohttp.ClientSession") -> None:
         try:
-            async with asyncio.timeout(_STEP_SECONDS):
-                socket = await http.ws_connect(
-                    self.server.url,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
-                    max_msg_size=messages.LARGEST_MESSAGE_BYTES,
-                    compress=0,
-                )
-        except aiohttp.WSServerHandshakeError as error:
-            raise refused_before(error) from error
-        except TimeoutError as error:
-            raise Ending(f"no connection within {_STEP_SECONDS:g} s") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise Ending(f"no connection: {error}") from error
-        try:
-            yield socket
-        finally:
-            await socket.close()
+            await visit.run(http, self._entered)
+        except Ending as ending:
+            if self._visits.get(visit.name, (None,))[0] is visit:
+                del self._visits[visit.name]
+                self._ended(visit, ending)
 
-    async def _enter(self, socket: "aiohttp.ClientWebSocketResponse") -> messages.Welcome:
-        nonce = await self._expect(socket, messages.Nonce, "did not challenge us")
-        lowest, highest = nonce.protocol
-        if not lowest <= messages.PROTOCOL_MAX or not highest >= messages.PROTOCOL_MIN:
-            who = "Weft here is too old" if lowest > messages.PROTOCOL_MAX else "the server is too old"
-            raise Ending(f"{who}: it speaks protocol {lowest} to {highest}, we speak {_OURS}", final=True)
-        proof = self._room_key.sign(messages.proof_bytes(nonce.nonce))
-        protocol = min(highest, messages.PROTOCOL_MAX)
-        await socket.send_str(
-            messages.encode(messages.Enter(public_bytes(self._room_key), proof, protocol)).decode()
-        )
-        return await self._expect(socket, messages.Welcome, "did not let us into the room")
+    def _is_over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._fault = task.exception()
+        self._changed.set()
 
-    async def _expect(self, socket: "aiohttp.ClientWebSocketResponse", kind: type[_M], failing: str) -> _M:
-        try:
-            async with asyncio.timeout(_STEP_SECONDS):
-                while True:
-                    message = await _receive(socket)
-                    if isinstance(message, kind):
-                        return message
-                    raise_if_error(message)
-        except TimeoutError as error:
-            raise Ending(f"it {failing} within {_STEP_SECONDS:g} s") from error
+    async def _end_visits(self) -> None:
+        self._visits.clear()
+        self._used = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _announce(self, welcome: messages.Welcome, outbox: _Outbox) -> None:
-        address = to_address(welcome.address)
-        members = tuple(map(to_address, welcome.members))
-        self._told = None
-        self._outbox = outbox
-        self._on_ice_servers(welcome.ice_servers)
+    def _entered(self, visit: Visit) -> None:
+        self._rota.entered(visit.name, asyncio.get_running_loop().time())
+        self._reasons.pop(visit.name, None)
+        self._consider(visit)
+        self._changed.set()
+
+    def _consider(self, visit: Visit) -> None:
+        """Use *visit* if it is better than the one in use, and nobody is left behind by that."""
+        used = self._used
+        if used is None:
+            self._use(visit)
+        elif self._rota.is_better(used.name, visit.name):
+            self._leave(visit)  # both were tried, and the better one answered first
+        elif visit.members or not used.members:
+            self._use(visit)
+            self._leave(used)
+        else:
+            visit.take = lambda _: self._consider(visit)
+
+    def _use(self, visit: Visit) -> None:
+        welcome = visit.welcome
+        assert welcome is not None, "a visit is used once it is inside"
+        self._used, self._rota.used, self._told = visit, visit.name, None
+        visit.take = self._take
+        self._lent.take(welcome.ice_servers, welcome.ttl)
         motd = "".join(letter for letter in welcome.motd[:_MOTD_LIMIT] if letter.isprintable())
-        self._emit(ServerEntered(address, members, motd, called=welcome.server[:_MOTD_LIMIT]))
+        called = welcome.server[:_MOTD_LIMIT]
+        self._emit(ServerEntered(visit.address, tuple(visit.members), motd, visit.name, called=called))
 
-    async def _read(
-        self, socket: "aiohttp.ClientWebSocketResponse", ping_seconds: float, outbox: _Outbox
-    ) -> None:
-        shortest, longest = _PING_SECONDS_RANGE
-        patience = _SILENT_PINGS * min(max(ping_seconds, shortest), longest)
-        restarting: float | None = None
-        taken = 0
-        while True:
-            try:
-                async with asyncio.timeout(patience):
-                    message = await _receive(socket, restarting)
-            except TimeoutError as error:
-                raise Ending(f"nothing was heard from it for {patience:g} s") from error
-            if isinstance(message, messages.Restarting):
-                restarting = message.reconnect_in_ms / 1000
-            elif isinstance(message, messages.Ping):
-                outbox.put_control(messages.Pong())
-            else:
-                self._take(message)
-                taken += 1
-                if taken % _MESSAGES_PER_TURN == 0:
-                    await asyncio.sleep(0)
+    def _leave(self, visit: Visit) -> None:
+        """Say goodbye to a server that is not needed."""
+        now = asyncio.get_running_loop().time()
+        self._visits.pop(visit.name, None)
+        self._places.pop(visit.name, None)
+        self._rota.given_up(visit.name, now)
+        visit.take = None
+        visit.leave()
 
-    def _take(self, message: messages.FromServer | messages.Relayed | None) -> None:
+    def _take(self, message: Message) -> None:
         match message:
             case messages.Relayed(address, payload):
                 self._on_relay(address, payload)
-            case messages.Joined():
+            case messages.IceServers():
+                self._lent.take(message.ice_servers, message.ttl)
+            case messages.Declined():
+                self._lent.put_off(message.retry_after_ms / 1000)
+            case messages.Joined() | messages.Back():
                 self._emit(MemberJoined(to_address(message.address)))
+            case messages.Away():
+                self._emit(MemberAway(to_address(message.address)))
+                self._somebody_went()
             case messages.Left() | messages.PeerGone():
                 self._emit(MemberLeft(to_address(message.address)))
+                self._somebody_went()
             case _:
-                raise_if_error(message)
+                pass  # newer servers may say more
 
-    # --- between visits -----------------------------------------------------------------------------
+    def _somebody_went(self) -> None:
+        """Perhaps to a better server: be there as soon as they are."""
+        self._rota.hurry(asyncio.get_running_loop().time())
+        for visit in self._inside():
+            self._consider(visit)
+        self._changed.set()
 
-    def _sentence(self, ending: Ending) -> str:
-        return f"the server {self.server.name}: {ending.reason}"
+    def _inside(self) -> list[Visit]:
+        """The visits that could be used, but for the one that is."""
+        visits = [visit for visit, _ in self._visits.values() if visit is not self._used]
+        return [visit for visit in visits if self._rota.state(visit.name) is State.INSIDE]
 
-    def _tell(self, ending: Ending) -> None:
+    # --- between visits -----------------------------------------------------------------------------------
+
+    def _ended(self, visit: Visit, ending: Ending) -> None:
+        now = asyncio.get_running_loop().time()
+        self._rota.ended(visit.name, now, final=ending.final, wait=ending.wait)
+        self._reasons[visit.name] = f"the server {visit.server.name}: {ending.reason}"
+        if visit is self._used:
+            self._used = self._rota.used = None
+            inside = [
+                each for each, _ in self._visits.values() if self._rota.state(each.name) is State.INSIDE
+            ]
+            if inside:
+                self._use(inside[0])
+            else:
+                self._tell()
+        elif self._used is None and not self._rota.is_trying(now):
+            self._tell()
+
+    def _sentence(self) -> str:
+        """Why we are nowhere, in the order of the servers."""
+        return "; ".join(self._reasons[each] for each in self._candidates() if each in self._reasons)
+
+    def _tell(self) -> None:
         """Say that we are out, once for each time and reason."""
-        if ending.reason != self._told:
-            self._told = ending.reason
-            self._emit(ServerLost(self._sentence(ending)))
-
-    def _pause(self, ending: Ending) -> float:
-        longest = min(_RETRY_LONGEST_SECONDS, _RETRY_FIRST_SECONDS * 2.0**self._failures)
-        self._failures = min(self._failures + 1, _RETRY_DOUBLINGS)
-        return max(self._rng.uniform(0, longest), min(ending.wait or 0.0, _HINT_LIMIT_SECONDS))
+        sentence = self._sentence()
+        if sentence != self._told:
+            self._told = sentence
+            self._emit(ServerLost(sentence))
 
 
 def _import_aiohttp() -> ModuleType:
     import aiohttp
 
     return aiohttp
-
-
-async def _receive(
-    socket: "aiohttp.ClientWebSocketResponse", restarting: float | None = None
-) -> messages.FromServer | messages.Relayed | None:
-    """Return the next message, `None` for one that a newer server may send.
-
-    Raises:
-        Ending: there is none, or it cannot be read.
-    """
-    from aiohttp import WSMsgType
-
-    message = await socket.receive()
-    try:
-        if message.type is WSMsgType.TEXT:
-            return messages.decode_from_server(message.data)
-        if message.type is WSMsgType.BINARY:
-            return messages.unpack_frame(message.data)
-    except messages.Malformed as error:
-        raise Ending(f"it said something that is not in the protocol: {error}") from error
-    raise closed(socket.close_code, message.extra, restarting)
-
-
-async def _write(outbox: _Outbox, socket: "aiohttp.ClientWebSocketResponse") -> None:
-    try:
-        await outbox.write_to(socket)
-    except OSError as error:
-        raise Ending(f"the connection broke off: {error}") from error
-
-
-async def _first_of(*work: Coroutine[Any, Any, None] | asyncio.Future[None]) -> None:
-    """Wait for the first of *work* to end, end the others, and raise what it raised."""
-    tasks = [asyncio.ensure_future(each) for each in work]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()

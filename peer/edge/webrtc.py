@@ -7,17 +7,19 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
-from peer.core.actions import AcceptAnswer, AcceptOffer, DialDirect
-from peer.core.events import DirectBroken
+from peer.core.actions import AcceptAnswer, AcceptOffer, AddCandidates, DialDirect
+from peer.core.events import DirectBroken, TurnKnown
 from peer.core.ids import Attempt
-from peer.edge import ice
-from peer.edge.attempt import CLOSE_SECONDS, CONNECT_SECONDS, DirectPath, Emit, load, quieten
+from peer.edge.attempt import CLOSE_SECONDS, CONNECT_SECONDS, DirectPath, Emit
+from peer.edge.ice_servers import IceServerLike, kinds, sorted_servers
+from peer.edge.quiet import load, quieten
 from peer.errors import RemoteError, UsageError
 
 __all__ = ["PATHS_LIMIT", "DirectPaths"]
 
-PATHS_LIMIT: Final = 128
-"""Attempts at one time: two for each of the 64 members of the largest room."""
+PATHS_LIMIT: Final = 192
+"""Attempts at one time, for each of the 64 members of the largest room: the path that stands, the one before
+it that still listens, and a try at a better one."""
 
 
 class DirectPaths:
@@ -30,16 +32,20 @@ class DirectPaths:
     def __init__(
         self,
         emit: Emit,
-        ice_servers: Sequence[ice.IceServerLike] = (),
+        ice_servers: Sequence[IceServerLike] = (),
         *,
         connect_seconds: float = CONNECT_SECONDS,
     ) -> None:
         self._emit = emit
-        self._servers = ice.usable_servers(ice_servers)
+        self._servers = sorted_servers(ice_servers)
+        self.before_attempt: Callable[[], None] = lambda: None
+        """Called before `_servers` are used: a moment to take expired ones back."""
         self._connect_seconds = connect_seconds
         self._paths: dict[Attempt, DirectPath] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loaded = False
+        if ice_servers:
+            asyncio.get_running_loop().call_soon(emit, TurnKnown(kinds(self._servers)))
 
     async def warm(self) -> None:
         """Import what the first path needs, in a thread, so that the loop goes on meanwhile."""
@@ -48,27 +54,36 @@ class DirectPaths:
             self._loaded = True
             quieten(asyncio.get_running_loop())
 
-    def use_ice_servers(self, ice_servers: Sequence[ice.IceServerLike]) -> None:
-        """From now on, ask these STUN and TURN servers (the first usable one of each kind)."""
-        self._servers = ice.usable_servers(ice_servers)
+    def use_ice_servers(self, ice_servers: Sequence[IceServerLike]) -> None:
+        """Ask these STUN and TURN servers from now on; tells `TurnKnown`."""
+        self._servers = sorted_servers(ice_servers)
+        self._emit(TurnKnown(kinds(self._servers)))
 
     def dial(self, order: DialDirect) -> None:
-        """Make an offer: `OfferMade`, or `DirectBroken`."""
+        """Make an offer: `OfferMade`, then `CandidatesFound`, or `DirectBroken`."""
         path = self._begin(order.attempt)
         if path is not None:
-            self._prepare(path, lambda: path.make_offer(self._servers, order.same_host))
+            self._prepare(path, lambda: path.make_offer(self._servers, order.same_host, order.means))
 
     def accept_offer(self, order: AcceptOffer) -> None:
         """Answer an offer: `AnswerMade`, later `DirectOpened`, or `DirectBroken`."""
         path = self._begin(order.attempt)
         if path is not None:
-            self._prepare(path, lambda: path.make_answer(self._servers, order.same_host, order.sdp))
+            self._prepare(
+                path, lambda: path.make_answer(self._servers, order.same_host, order.means, order.sdp)
+            )
 
     def accept_answer(self, order: AcceptAnswer) -> None:
         """Finish an offer: `DirectOpened`, or `DirectBroken`.  Ignored if the attempt is over."""
         path = self._paths.get(order.attempt)
         if path is not None:
             self._run(_told(path, path.take_answer(order.sdp)))
+
+    def add_candidates(self, order: AddCandidates) -> None:
+        """Try more addresses of the other side.  Ignored if the attempt is over."""
+        path = self._paths.get(order.attempt)
+        if path is not None:
+            self._run(_told(path, path.take_candidates(order.candidates, last=order.last)))
 
     def send(self, attempt: Attempt, piece: bytes) -> None:
         """Send one piece over `edits`; dropped if the attempt is over, which the core has been told."""
@@ -112,6 +127,7 @@ class DirectPaths:
         if len(self._paths) >= PATHS_LIMIT:
             self._emit(DirectBroken(attempt, f"there are {PATHS_LIMIT} direct paths already"))
             return None
+        self.before_attempt()
         path = DirectPath(attempt, self._emit, self._retire, self._connect_seconds)
         self._paths[attempt] = path
         return path

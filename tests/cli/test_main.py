@@ -45,7 +45,7 @@ def test_help_explains_a_command_and_the_exit_codes(capsys: pytest.CaptureFixtur
     assert said(capsys, "help", "share")[1] == said(capsys, "share", "-h")[1].replace(
         "weft share", "weft share"
     )
-    assert "--path [auto|direct|relay]" in said(capsys, "help", "share")[1]
+    assert "--path [auto|lan|direct|turn|relay]" in said(capsys, "help", "share")[1]
     code, out, _ = said(capsys, "help", "exit-codes")
     assert code == 0
     assert set(MEANINGS) == set(ExitCode)

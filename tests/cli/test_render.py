@@ -21,6 +21,7 @@ from peer.core.notices import (
     PeerPath,
     PeerSilent,
     PresenceChanged,
+    Returned,
     ServerState,
     SyncDone,
     SyncProgress,
@@ -188,6 +189,29 @@ def test_the_server_is_mentioned_only_when_it_was_lost() -> None:
     assert len(shown) == 2
     assert shown[0].startswith("pad.example.org cannot be reached (refused)")
     assert shown[1] == "pad.example.org is back"
+
+
+def test_another_server_is_named_when_it_is_used() -> None:
+    screen = Screen()
+    screen.tell(
+        ServerState("connected", "", "https://pad.example.org"),
+        ServerState("lost", "refused"),
+        ServerState("connected", "", "wss://other.example.org:8443/v1/ws"),
+        ServerState("connected", "", "https://pad.example.org"),
+    )
+    assert screen.lines()[1:] == [
+        "others are met at other.example.org:8443 now",
+        "others are met at pad.example.org now",
+    ]
+
+
+def test_who_comes_back_is_shown_with_what_was_typed_meanwhile() -> None:
+    screen = Screen()
+    screen.tell(Returned("a1", "ben", 47 * 60.0, 12, 3), Returned("a1", "b\x1ben", 8.0, 1, 0))
+    assert screen.lines() == [
+        "ben: back after 47 min: 12 edits sent, 3 received",
+        "b\ufffden: back after 8.0 s: 1 edit sent, 0 received",
+    ]
 
 
 def test_presence_is_shown_when_somebody_goes_to_another_file() -> None:

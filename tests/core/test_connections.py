@@ -5,7 +5,7 @@ import pytest
 from peer.core.actions import AcceptAnswer, AcceptOffer, CloseDirect, CloseSeal, DialDirect, OpenSeal, Stop
 from peer.core.carrier import RELAY_WINDOW
 from peer.core.certificates import Role
-from peer.core.connections import LINKS_LIMIT, STOOD
+from peer.core.connections import LINKS_LIMIT
 from peer.core.dialing import CONNECT_TIMEOUT, OFFER_EVERY
 from peer.core.events import (
     AnswerMade,
@@ -24,8 +24,9 @@ from peer.core.events import (
 from peer.core.frames import Answer, Bye, EditFrame, Hello, NoDirect, Offer, Ping, Pong, Summary
 from peer.core.greeting import REFUSED_FOR
 from peer.core.ids import Attempt, DocId
-from peer.core.link import DEAD_AFTER, DOUBT, PING_EVERY, SILENT_AFTER
+from peer.core.link import DEAD_AFTER, DOUBT, GRACE, PING_EVERY, SILENT_AFTER
 from peer.core.notices import PeerJoined, PeerLeft, PeerPath, PeerSilent, ServerState, Warned
+from peer.core.pathways import STOOD
 from peer.errors import Refused
 from tests.core.world import ADDRESS, DOC, Guest, Host, device, member
 
@@ -230,17 +231,21 @@ def test_who_wants_only_a_direct_path_says_nothing_of_the_texts_before_it_stands
 # --- losing ------------------------------------------------------------------------------------------------
 
 
-def test_without_the_server_those_with_a_direct_path_go_on_and_others_are_gone() -> None:
+def test_without_the_server_those_with_a_direct_path_go_on_and_others_are_given_up() -> None:
     host = Host()
     direct = Guest(host, DIALLED).join().open_direct()
     relayed = Guest(host, DIALS).join()
     host.feed(ServerLost("gone"))
     assert host.told(ServerState)[-1] == ServerState("lost", "gone")
-    assert host.knows(direct)
-    assert not host.knows(relayed)
-    assert reasons(host) == ["the server is gone"]
     host.type("typed")
     assert direct.said(EditFrame)
+    assert host.knows(relayed), "it may be back in a moment"
+    for _ in range(8):
+        host.wait(GRACE / 8)
+        direct.say(Ping(1, 0, bytes(8)), direct=True)
+    assert host.knows(direct)
+    assert not host.knows(relayed)
+    assert reasons(host) == ["silent"]
     host.feed(ServerEntered(ADDRESS, (), "welcome"))
     assert host.told(ServerState)[-1] == ServerState("connected", "welcome")
 
@@ -275,7 +280,8 @@ def test_who_left_the_room_is_gone_unless_its_direct_path_says_otherwise() -> No
     host = Host()
     relayed = Guest(host, DIALS).join()
     host.feed(MemberLeft(relayed.address))
-    assert reasons(host) == ["left"]
+    host.wait(GRACE)
+    assert reasons(host) == ["silent"]
     alive = Guest(host, DIALLED).join().open_direct()
     silent = Guest(host, DIALLED + 20).join()
     if host.setup.me < silent.id:
@@ -286,7 +292,7 @@ def test_who_left_the_room_is_gone_unless_its_direct_path_says_otherwise() -> No
     host.wait(DOUBT)
     assert host.knows(alive)
     host.feed(MemberLeft(silent.address))
-    host.wait(DOUBT)
+    host.wait(GRACE)
     assert not host.knows(silent)
 
 
@@ -353,13 +359,17 @@ def test_a_peer_without_any_carrier_is_not_pinged_and_dies_in_time() -> None:
     assert reasons(host) == ["silent"]
 
 
-def test_a_sealed_link_that_breaks_takes_the_peer_along_if_it_was_all() -> None:
+def test_a_sealed_link_that_breaks_is_made_again_and_nobody_has_left() -> None:
     host = Host(policy="relay")
     guest = Guest(host, address=HIGH).join()
     host.feed(SealBroken(HIGH, "disturbed"))
-    assert reasons(host) == ["disturbed"]
     host.wait(0.5)
     assert host.ordered(OpenSeal)[-1].address == guest.address
+    guest.greet()
+    host.type("typed")
+    assert guest.said(EditFrame)
+    assert len(host.told(PeerJoined)) == 1
+    assert reasons(host) == []
 
 
 def test_who_says_goodbye_is_gone_at_once() -> None:
@@ -372,13 +382,15 @@ def test_who_says_goodbye_is_gone_at_once() -> None:
     assert not host.knows(guest)
 
 
-def test_a_new_link_goes_back_to_the_relay_at_once_if_there_is_no_other() -> None:
+def test_who_loses_its_last_path_is_given_up_after_the_grace() -> None:
     host = Host()
     guest = Guest(host, DIALLED).join().open_direct()
     host.feed(ServerLost("gone"))
     assert guest.attempt is not None
     host.feed(DirectBroken(guest.attempt, "closed"))
-    assert reasons(host) == ["closed"]
+    assert host.knows(guest)
+    host.wait(GRACE)
+    assert reasons(host) == ["silent"]
     assert not host.knows(guest)
 
 

@@ -3,7 +3,14 @@ from peer.core.carrier import RELAY_WINDOW, Lane
 from peer.core.difference import Difference
 from peer.core.document import Document
 from peer.core.edits import Edit
-from peer.core.exchange import BULK_AHEAD, EDIT_LIMIT, EDITS_AHEAD, PENDING_LIMIT, Exchange
+from peer.core.exchange import (
+    BULK_AHEAD,
+    EDIT_LIMIT,
+    EDITS_AHEAD,
+    EDITS_REMEMBERED,
+    PENDING_LIMIT,
+    Exchange,
+)
 from peer.core.frames import EditFrame, decode
 from peer.core.link import Carrier
 from tests.core.world import DOC, OTHER_DOC, link
@@ -122,3 +129,16 @@ def test_answers_wait_for_room_of_their_own() -> None:
     typing.carrier.out.push(Lane.BULK, bytes(BULK_AHEAD))
     assert not typing.exchange.may_answer()
     assert RELAY_WINDOW.bulk_bytes < BULK_AHEAD
+
+
+def test_an_edit_that_came_is_known_until_many_more_have_come() -> None:
+    typing = Typing()
+    edits = [EditFrame(DOC, number.to_bytes(2)) for number in range(EDITS_REMEMBERED + 1)]
+    assert not typing.exchange.knows(edits[0])
+    typing.exchange.took(edits[0])
+    assert typing.exchange.knows(EditFrame(DOC, bytes(2)))
+    assert not typing.exchange.knows(EditFrame(OTHER_DOC, bytes(2)))
+    for edit in edits[1:]:
+        typing.exchange.took(edit)
+    assert not typing.exchange.knows(edits[0])
+    assert typing.exchange.knows(edits[-1])

@@ -13,7 +13,7 @@ from peer.core.events import (
 from peer.core.frames import Bye, EditFrame, Ping, Pong, Summary
 from peer.core.greeting import REFUSED_FOR, SEAL_DELAYS
 from peer.core.ids import room_of
-from peer.core.link import DOUBT, PING_EVERY, SILENT_AFTER
+from peer.core.link import DOUBT, GRACE, PING_EVERY, SILENT_AFTER
 from peer.core.notices import PeerJoined, PeerLeft, PeerPath, PeerSilent, ServerState, Warned
 from tests.core.world import ADDRESS, BINDING, Guest, Host, device
 
@@ -80,10 +80,12 @@ def test_the_loss_of_the_server_is_not_noticed_on_a_local_network() -> None:
     assert host.knows(near)
 
 
-def test_without_any_room_the_peer_is_gone() -> None:
-    host, _, _ = in_both()
+def test_without_any_room_the_peer_is_given_up_after_a_while() -> None:
+    host, _, near = in_both()
     host.feed(ServerLost("gone"), ServerLost("gone too", LAN))
-    assert [left.reason for left in host.told(PeerLeft)] == ["the server is gone"]
+    assert host.knows(near), "it may come back"
+    host.wait(GRACE + 0.1)
+    assert [left.reason for left in host.told(PeerLeft)] == ["silent"]
 
 
 def test_no_content_through_the_server_does_not_mean_none_through_a_peer() -> None:
@@ -202,6 +204,7 @@ def test_a_third_room_is_another_spare() -> None:
     host.type("typed")
     assert third.said(EditFrame)
     host.feed(ServerLost("gone"), ServerLost("gone", OTHER_LAN))
+    host.wait(GRACE + 0.1)
     assert not host.knows(third)
 
 

@@ -40,7 +40,7 @@ from peer.core.events import (
     ServerEntered,
     Tick,
 )
-from peer.core.frames import PROTOCOL, Ack, Answer, Frame, Hello, Offer, Pong, Proof, decode, encode
+from peer.core.frames import PROTOCOL, Ack, Answer, Frame, Hello, Offer, PathSeen, Pong, Proof, decode, encode
 from peer.core.greeting import Setup
 from peer.core.ids import Attempt, DeviceKey, DocId, PeerId, client_of, peer_id
 from peer.core.link import Link, Member
@@ -269,18 +269,22 @@ class Guest:
         self.say(self.hello())
         return self
 
-    def open_direct(self, path: str = "direct") -> "Guest":
-        """Do all that opens a direct path, whoever dials."""
+    def open_direct(
+        self, path: str = "direct", *, they_say: str | None = "", beside: bool = False
+    ) -> "Guest":
+        """Do all that opens a direct path, whoever dials; the guest sees the same, or says something else."""
         if self.host.setup.me < self.id:
             self.attempt = self.host.ordered(DialDirect)[-1].attempt
             self.host.feed(OfferMade(self.attempt, "offer"))
             self.say(Answer(self.attempt, "answer"))
         else:
-            self.say(Offer(7, "offer"))
+            self.say(Offer(len(self.host.ordered(AcceptOffer)) + 7, "offer", beside))
             self.attempt = self.host.ordered(AcceptOffer)[-1].attempt
             self.host.feed(AnswerMade(self.attempt, "answer"))
         self._direct = (Outgoing(DIRECT_WINDOW), Incoming(DIRECT_WINDOW))
         self.host.feed(DirectOpened(self.attempt, path, "10.0.0.1"))
+        if they_say is not None:
+            self.say(PathSeen(they_say or path), direct=True)
         return self
 
     def ignore_windows(self) -> "Guest":

@@ -79,7 +79,7 @@ def test_who_shares_a_folder_owns_the_session(doors: Doors, folder: Path) -> Non
     assert can_act(entry) is Role.OWNER
     assert entry.plan.record.role == "owner"
     assert entry.plan.folder == folder.resolve()
-    assert entry.plan.server == SERVER
+    assert entry.plan.servers[0] == SERVER
     assert not entry.resumed
     assert parse_invitation(entry.link).servers == (SERVER,)
 
@@ -92,7 +92,7 @@ def test_sharing_again_goes_on_with_the_same_session(doors: Doors, folder: Path)
     assert again.plan.record.session == first.plan.record.session
     assert again.plan.record.name == "anna"
     assert again.link == first.link
-    assert again.plan.server == SERVER
+    assert again.plan.servers[0] == SERVER
 
 
 def test_two_folders_are_two_sessions(doors: Doors, folder: Path, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_who_joins_by_link_may_edit_and_may_invite_others(doors: Doors, folder: 
     assert joined.plan.record.role == "editor"
     assert joined.plan.record.session == owner.plan.record.session
     assert joined.plan.record.owner_seed is None
-    assert joined.plan.server == SERVER
+    assert joined.plan.servers[0] == SERVER
     assert (tmp_path / "deep" / "copy").is_dir()
     third = doors.link(joined.link, None)
     assert can_act(third) is Role.EDITOR
@@ -214,7 +214,7 @@ def test_a_link_without_a_server_needs_one(doors: Doors, folder: Path, tmp_path:
     with pytest.raises(UsageError, match="weft serve"):
         doors.link(bare, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
-    assert doors.link(bare, tmp_path / "copy", server=OTHER).plan.server == OTHER
+    assert doors.link(bare, tmp_path / "copy", server=OTHER).plan.servers[0] == OTHER
 
 
 def test_at_most_three_servers_are_remembered(doors: Doors, folder: Path) -> None:
@@ -247,10 +247,10 @@ def test_going_on_with_another_server_and_name_remembers_both(doors: Doors, fold
     doors.new(folder)
     doors.leave()
     again = doors.again(folder, server=OTHER, name="anne")
-    assert again.plan.server == OTHER
+    assert again.plan.servers[0] == OTHER
     doors.leave()
     later = doors.again(folder)
-    assert (later.plan.server, later.plan.record.name) == (OTHER, "anne")
+    assert (later.plan.servers[0], later.plan.record.name) == (OTHER, "anne")
     assert later.plan.record.servers == (OTHER, SERVER)
 
 

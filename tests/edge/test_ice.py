@@ -1,11 +1,11 @@
-"""Names of paths, and lists of servers that may hold anything."""
+"""Names of paths, and what is put right in the library."""
 
 import asyncio
 
 import pytest
 from aioice import Connection
 
-from peer.edge.ice import IceServer, classify_path, end_consent_with, same_host, usable_servers
+from peer.edge.ice import classify_path, end_consent_with, same_host
 from peer.edge.ice import install as install_hooks
 
 LAN = ("host", "192.168.1.5")
@@ -36,19 +36,6 @@ def test_a_path_is_named_after_its_two_ends(
     local: tuple[str, str], remote: tuple[str, str], path: str
 ) -> None:
     assert classify_path(local, remote, {"192.168.1.5", "172.17.0.1"}) == path
-
-
-def test_servers_that_cannot_be_used_are_left_out() -> None:
-    servers = [
-        IceServer(("stun:a.example:3478", "stuns:a.example", "stun:a.example?transport=udp")),
-        IceServer(("turn:b.example?transport=tcp", "turns:b.example:443"), "user", "pass"),
-        IceServer(("http://c.example", "stun:", "turn:d.example:99999999")),
-        IceServer(()),
-    ]
-    assert usable_servers(servers) == [
-        IceServer(("stun:a.example:3478",)),
-        IceServer(("turn:b.example?transport=tcp", "turns:b.example:443"), "user", "pass"),
-    ]
 
 
 async def test_a_close_at_the_moment_of_success_leaves_no_task_behind() -> None:

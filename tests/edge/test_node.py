@@ -1,14 +1,17 @@
 """One running session: its parts are built, started and taken down together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from peer.api import IceServer, IceServerLike
+from peer.core.actions import DialDirect
 from peer.core.contents import digest_of
 from peer.core.edits import Edit
-from peer.core.ids import INDEX, DocId
+from peer.core.ids import INDEX, Attempt, DocId
 from peer.core.layout import Blob
 from peer.core.notices import Notice, ServerState, SyncDone, Trouble
 from peer.edge import node as node_module
@@ -262,10 +265,51 @@ async def test_the_state_of_the_server_is_known(folder: Path, server: str) -> No
     await lost.node.close()
 
 
+def told_of(running: Running) -> list[list[tuple[str, ...]]]:
+    """The URLs of each list of STUN and TURN servers that the direct paths of *running* are given."""
+    paths = running.node._paths
+    given: list[list[tuple[str, ...]]] = []
+    use = paths.use_ice_servers
+
+    def noted(servers: Sequence[IceServerLike]) -> None:
+        given.append([tuple(server.urls) for server in servers])
+        use(servers)
+
+    setattr(paths, "use_ice_servers", noted)  # noqa: B010
+    return given
+
+
+async def test_a_persons_own_ice_servers_come_before_those_of_the_server(folder: Path) -> None:
+    own = IceServer(("stun:own",))
+    async with RoomServer(Settings(port=0, stun=("stun:lent",))) as running:
+        entry = enter_new(folder, server=running.url, name="anna", policy="auto")
+        session = Running(replace(entry, plan=replace(entry.plan, ice_servers=(own,))))
+        given = told_of(session)
+        await session.start()
+        await until(lambda: given == [[("stun:own",), ("stun:lent",)]])
+        await session.node.close()
+
+
+async def test_what_expired_is_taken_back_before_an_attempt(folder: Path) -> None:
+    settings = Settings(port=0, turn=("turn:t",), turn_secret="north-wind-and-the-sun", turn_seconds=1.0)
+    async with RoomServer(settings) as running:
+        session = Running(enter_new(folder, server=running.url, name="anna", policy="auto"))
+        given = told_of(session)
+        await session.start()
+        await until(lambda: len(given) == 1)
+        await running.drain()
+        await asyncio.sleep(settings.turn_seconds)
+        lists = len(given)
+        assert given[-1]
+        session.node._paths.dial(DialDirect(Attempt(1), True))
+        assert given[lists:] == [[]]
+        await session.node.close()
+
+
 async def test_a_session_without_a_server_is_alone(folder: Path) -> None:
     entry = new(folder)
     plan = node_module.Plan(
-        entry.plan.identity, entry.plan.record, entry.plan.store, entry.plan.folder, server=None
+        entry.plan.identity, entry.plan.record, entry.plan.store, entry.plan.folder, servers=()
     )
     running = Running(Entry(plan, "", resumed=False))
     await running.node.start(wait_for_server=True)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -12,8 +13,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from peer.core.events import Event, MemberJoined, MemberLeft, ServerEntered, ServerLost
-from peer.edge import signaling_client
-from peer.edge.endings import Ending
+from peer.edge import visit
 from peer.edge.server_url import ServerUrl
 from peer.edge.signaling_client import SignalingClient
 from peer.errors import UsageError
@@ -34,7 +34,7 @@ class Guest:
         self.relayed: asyncio.Queue[tuple[bytes, bytes]] = asyncio.Queue()
         self.ice_servers: Sequence[messages.IceServer] = ()
         self.client = SignalingClient(
-            url,
+            (url,),
             room,
             self.told.put_nowait,
             lambda address, payload: self.relayed.put_nowait((address, payload)),
@@ -101,6 +101,34 @@ async def test_two_guests_meet_and_pass_frames() -> None:
         assert await ana.next(MemberLeft) == MemberLeft(there.address)
 
 
+async def test_credentials_are_renewed_before_they_expire() -> None:
+    settings = Settings(
+        port=0, stun=("stun:s",), turn=("turn:t",), turn_secret="north-wind-and-the-sun", turn_seconds=4.0
+    )
+    async with RoomServer(settings) as server, guest(server.url) as ana:
+        await ana.next(ServerEntered)
+        names = {server.username for server in ana.ice_servers}
+        assert len(names) == 2
+        async with asyncio.timeout(PATIENCE):
+            while len(names | {server.username for server in ana.ice_servers}) < 4:
+                assert int((ana.ice_servers[1].username or "").partition(":")[0]) > time.time()
+                names |= {server.username for server in ana.ice_servers}
+                await asyncio.sleep(0.02)
+        assert ana.told.empty()
+
+
+async def test_a_list_outlives_the_connection_but_not_its_time() -> None:
+    settings = Settings(port=0, turn=("turn:t",), turn_secret="north-wind-and-the-sun", turn_seconds=1.0)
+    async with RoomServer(settings) as server, guest(server.url) as ana:
+        await ana.next(ServerEntered)
+        await server.drain()
+        await ana.next(ServerLost)
+        async with asyncio.timeout(PATIENCE):
+            while ana.ice_servers:
+                await asyncio.sleep(0.02)
+                ana.client.check_ice_servers()
+
+
 async def test_another_key_is_another_room() -> None:
     other = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
     async with real_server() as server, guest(server.url) as ana, guest(server.url, other) as ben:
@@ -131,7 +159,7 @@ async def test_a_server_that_is_not_there_is_named_once() -> None:
         async with guest(f"127.0.0.1:{port}") as ana:
             lost = await ana.next(ServerLost)
             assert lost.reason.startswith(f"the server 127.0.0.1:{port}: no connection: ")
-            while ana.client._failures < 3:
+            while ana.client._rota._breakers[f"127.0.0.1:{port}"].failures < 3:
                 await asyncio.sleep(0.01)
             assert ana.told.empty()
 
@@ -312,7 +340,7 @@ async def test_a_server_that_says_much_at_once_leaves_room_for_turns() -> None:
             for _ in range(5_000):
                 most = max(most, ana.told.qsize())
                 await ana.told.get()
-    assert most <= 2 * signaling_client._MESSAGES_PER_TURN
+    assert most <= 2 * visit._MESSAGES_PER_TURN
 
 
 async def test_a_ping_is_answered_at_once() -> None:
@@ -342,13 +370,13 @@ async def test_a_silent_server_is_given_up() -> None:
 
 
 async def test_a_server_that_never_challenges_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signaling_client, "_STEP_SECONDS", 0.2)
+    monkeypatch.setattr(visit, "_STEP_SECONDS", 0.2)
     async with scripted(silence) as url, guest(url) as ana:
         assert "it did not challenge us within 0.2 s" in (await ana.next(ServerLost)).reason
 
 
 async def test_a_server_that_never_lets_us_in_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signaling_client, "_STEP_SECONDS", 0.2)
+    monkeypatch.setattr(visit, "_STEP_SECONDS", 0.2)
 
     async def ask_only(socket: web.WebSocketResponse) -> None:
         await challenge(socket)
@@ -360,7 +388,7 @@ async def test_a_server_that_never_lets_us_in_is_given_up(monkeypatch: pytest.Mo
 
 
 async def test_a_port_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signaling_client, "_STEP_SECONDS", 0.2)
+    monkeypatch.setattr(visit, "_STEP_SECONDS", 0.2)
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen(1)
@@ -375,11 +403,11 @@ async def test_a_server_that_does_not_read_costs_a_bounded_queue() -> None:
 
     async with scripted(never_read, let_in_and_wait) as url, guest(url) as ana:
         await ana.next(ServerEntered)
-        for _ in range(signaling_client._FRAMES_LIMIT + 2):
+        for _ in range(visit._FRAMES_LIMIT + 2):
             ana.client.send_relay(bytes(8), b"x")
         assert "it does not take what we send" in (await ana.next(ServerLost)).reason
         await ana.next(ServerEntered)
-        for _ in range(signaling_client._BYTES_LIMIT // 32_768 + 1):
+        for _ in range(visit._BYTES_LIMIT // 32_768 + 1):
             ana.client.send_relay(bytes(8), bytes(32_768))
         assert "it does not take what we send" in (await ana.next(ServerLost)).reason
 
@@ -432,29 +460,6 @@ async def test_a_refusal_before_the_websocket_is_understood() -> None:
         assert not ana.run.done()
     async with http_only(403, {"Weft-Error": "4503 wrong-origin"}) as url, guest(url) as ana:
         assert "wrong origin (4503)" in await ana.ended()
-
-
-# --- when to come back ----------------------------------------------------------------------------------
-
-
-def bare_client() -> SignalingClient:
-    return SignalingClient("ws://x", ROOM, lambda _: None, lambda *_: None, rng=random.Random(3))
-
-
-def test_waits_grow_are_spread_and_stay_below_the_longest() -> None:
-    client = bare_client()
-    ending = Ending("x")
-    waits = [client._pause(ending) for _ in range(200)]
-    limits = [min(30.0, 0.5 * 2**number) for number in range(200)]
-    assert all(0 <= wait <= limit for wait, limit in zip(waits, limits, strict=True))
-    assert max(waits) > 25
-    assert min(waits[10:]) < 5
-
-
-def test_a_wait_that_the_server_asks_for_is_kept_within_reason() -> None:
-    client = bare_client()
-    assert client._pause(Ending("x", wait=40.0)) == 40.0
-    assert client._pause(Ending("x", wait=1e9)) == 300.0
 
 
 # --- addresses ------------------------------------------------------------------------------------------

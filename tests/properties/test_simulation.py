@@ -27,10 +27,9 @@ def happen(world: World, node: Node) -> None:
     elif chance < 0.88:
         world.drop_connection(node)
     elif chance < 0.92:
-        if world.server_up:
-            world.stop_server()
-        else:
-            world.start_server()
+        world.switch_server()
+    elif chance < 0.96:
+        world.change_network(node)
 
 
 def play(seed: int) -> None:

@@ -13,7 +13,9 @@ from aiohttp import WSMsgType
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from signaling.messages import (
+    CLOSED_FOR_GOOD,
     ENDPOINT,
+    Claim,
     Enter,
     FromClient,
     FromServer,
@@ -27,6 +29,7 @@ from signaling.messages import (
     proof_bytes,
     unpack_frame,
 )
+from signaling.proofs import claim_bytes
 from signaling.server import RoomServer
 
 PATIENCE: Final = 10 * float(os.environ.get("WEFT_TEST_PATIENCE", "1"))
@@ -43,6 +46,7 @@ class Client:
         self.websocket = websocket
         self.address = b""
         self.welcome: Welcome
+        self.member_key: Ed25519PrivateKey | None = None
 
     @classmethod
     async def connect(cls, server: RoomServer, headers: Mapping[str, str] | None = None) -> Self:
@@ -75,16 +79,47 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self.leave()
 
-    async def leave(self) -> None:
+    @classmethod
+    async def member(
+        cls,
+        server: RoomServer,
+        room: Ed25519PrivateKey,
+        key: Ed25519PrivateKey,
+        *,
+        token: bytes | None = None,
+    ) -> Self:
+        """Enter as somebody who wants to come back, or has come back with *token*."""
+        client = await cls.connect(server)
+        client.member_key = key
+        await client.enter(room, token=token)
+        return client
+
+    @property
+    def token(self) -> bytes:
+        """What to come back with."""
+        assert self.welcome.token is not None
+        return self.welcome.token
+
+    def cut(self) -> None:
+        """Lose the connection, as far as the server can tell."""
+        transport = self.websocket._writer.transport
+        assert transport is not None
+        transport.abort()
+
+    async def leave(self, code: int = CLOSED_FOR_GOOD) -> None:
         """Close politely."""
-        await self.websocket.close()
+        await self.websocket.close(code=code)
         await self._session.close()
 
-    async def enter(self, room: Ed25519PrivateKey) -> Welcome:
-        """Prove that we belong into *room*."""
-        nonce = await self.hear(Nonce)
+    async def enter(self, room: Ed25519PrivateKey, *, token: bytes | None = None) -> Welcome:
+        """Prove that we belong into *room*; with `member_key` set, ask for a token, or claim *token*."""
+        nonce = (await self.hear(Nonce)).nonce
         public = room.public_key().public_bytes_raw()
-        await self.say(Enter(public, room.sign(proof_bytes(nonce.nonce)), 1))
+        key, member, claim = self.member_key, None, None
+        if key is not None:
+            member = key.public_key().public_bytes_raw()
+            claim = None if token is None else Claim(token, key.sign(claim_bytes(nonce, token)))
+        await self.say(Enter(public, room.sign(proof_bytes(nonce)), 1, member, claim))
         self.welcome = await self.hear(Welcome)
         self.address = bytes.fromhex(self.welcome.address)
         return self.welcome

@@ -29,10 +29,13 @@ def test_help_names_every_flag_its_variable_and_its_default() -> None:
             "tls_key",
             "allowed_origins",
             "trusted_proxies",
+            "turn_secret",
         ):
             assert f"--{setting.name.replace('_', '-')}" in text
             assert f"WEFT_{setting.name.upper()}" in text
     assert "IP addresses" in text
+    assert "--turn-secret-file" in text
+    assert "WEFT_TURN_SECRET_FILE" in text
     assert "WEFT_CONFIG" in text
 
 
@@ -43,6 +46,30 @@ def test_good_settings_can_be_checked(tmp_path: Path, monkeypatch: pytest.Monkey
     result = run("--check", "--config", str(config), "--room-members", "5", "--log-addresses")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "the settings are fine\n"
+
+
+def test_turn_servers_are_given_with_flags_and_their_secret_in_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    turn = [
+        "--stun",
+        "stun:a:3478",
+        "--turn",
+        "turn:a",
+        "--turn",
+        "turns:a:443",
+        "--turn-secret-file",
+        str(secret),
+    ]
+    missing = run("--check", *turn)
+    assert missing.exit_code == 2
+    assert (
+        f"cannot read turn_secret_file from --turn-secret-file: No such file or directory ({secret})"
+        in missing.stderr
+    )
+    secret.write_text("north-wind-and-the-sun\n")
+    assert run("--check", *turn).exit_code == 0
+    alone = run("--check", "--turn", "turn:a")
+    assert "turn and turn_secret_file only make sense together" in alone.stderr
 
 
 @pytest.mark.parametrize(

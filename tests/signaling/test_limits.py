@@ -28,6 +28,14 @@ def test_a_refused_request_costs_nothing() -> None:
     assert bucket.take(0, 5)
 
 
+def test_a_bucket_says_how_long_to_wait() -> None:
+    bucket = Bucket(rate=0.1, burst=1, now=0)
+    assert bucket.wait(0) == 0
+    assert bucket.take(0)
+    assert bucket.wait(4) == pytest.approx(6)
+    assert bucket.wait(100) == 0
+
+
 def test_a_bucket_never_holds_more_than_its_burst() -> None:
     bucket = Bucket(rate=100, burst=3, now=0)
     assert bucket.is_full(1000)

@@ -4,16 +4,23 @@ import base64
 import json
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from signaling.messages import (
+    Away,
+    Back,
+    Claim,
     CloseCode,
+    Declined,
     Enter,
     Error,
+    FromClient,
     FromServer,
+    Ice,
     IceServer,
+    IceServers,
     Joined,
     Left,
     Limits,
@@ -31,11 +38,8 @@ from signaling.messages import (
     encode,
     is_retryable,
     pack_frame,
-    proof_bytes,
     readdress,
-    room_id,
     unpack_frame,
-    verify,
 )
 
 LIMITS = Limits(
@@ -53,8 +57,14 @@ WELCOME = Welcome(
 FROM_SERVER: list[FromServer] = [
     Nonce(bytes(range(32)), "weft/1", (1, 1)),
     WELCOME,
+    IceServers((IceServer(urls=("turn:b",), username="1:é", credential="日"),), 3600.0),
+    IceServers(()),
+    Declined("ice", 4029, "too-fast", "later", 5000),
     Joined("00" * 8),
     Left("00" * 8),
+    Away("00" * 8),
+    Back("00" * 8),
+    structs.replace(WELCOME, token=b"t" * 32, resume_seconds=120.0, resumed=True),
     PeerGone("00" * 8, "never"),
     PeerGone("00" * 8, "left"),
     Ping(),
@@ -64,6 +74,7 @@ FROM_SERVER: list[FromServer] = [
     Error(4500, "malformed", "no", False),
 ]
 ENTER = Enter(bytes(32), bytes(64), 1)
+RESUME = Enter(bytes(32), bytes(64), 1, b"k" * 32, Claim(b"t" * 32, b"s" * 64))
 
 
 @pytest.mark.parametrize("message", FROM_SERVER, ids=lambda message: type(message).__name__)
@@ -72,8 +83,10 @@ def test_what_a_server_writes_a_client_reads(message: FromServer) -> None:
     assert decode_from_server(encode(message).decode()) == message
 
 
-@pytest.mark.parametrize("message", [ENTER, Ping(), Pong()], ids=lambda message: type(message).__name__)
-def test_what_a_client_writes_a_server_reads(message: Enter | Ping | Pong) -> None:
+@pytest.mark.parametrize(
+    "message", [ENTER, RESUME, Ice(), Ping(), Pong()], ids=lambda message: type(message).__name__
+)
+def test_what_a_client_writes_a_server_reads(message: FromClient) -> None:
     assert decode_from_client(encode(message)) == message
 
 
@@ -103,6 +116,7 @@ def test_unknown_types_are_ignored() -> None:
     assert decode_from_server(b'{"type":"fireworks","colour":"red"}') is None
     assert decode_from_client(b'{"type":"fireworks","colour":"red"}') is None
     assert decode_from_client(encode(Joined("aa"))) is None
+    assert decode_from_server(encode(Ice())) is None
 
 
 @pytest.mark.parametrize(
@@ -193,29 +207,6 @@ def test_a_frame_without_a_whole_address_is_malformed() -> None:
 def test_an_unknown_binary_message_is_ignored() -> None:
     assert unpack_frame(b"\x02anything") is None
     assert address_of(b"\x00") is None
-
-
-def test_a_room_is_named_after_its_key() -> None:
-    # sha256(32 zero bytes)[:16] in base32, computed with coreutils.
-    assert room_id(bytes(32)) == "mzuhvlpymk6xo3epygfy5h4oea"
-    assert room_id(bytes(32)) != room_id(bytes(31) + b"\x01")
-
-
-def test_a_proof_is_good_for_one_nonce_and_one_key() -> None:
-    key, stranger = Ed25519PrivateKey.from_private_bytes(bytes(32)), Ed25519PrivateKey.generate()
-    public = key.public_key().public_bytes_raw()
-    nonce = b"n" * 32
-    proof = key.sign(proof_bytes(nonce))
-    assert verify(public, nonce, proof)
-    assert not verify(public, b"m" * 32, proof)
-    assert not verify(stranger.public_key().public_bytes_raw(), nonce, proof)
-    assert not verify(public, nonce, key.sign(nonce))
-    assert not verify(public, nonce, bytes(64))
-    assert not verify(bytes(31), nonce, proof)
-
-
-def test_the_signed_bytes_say_what_they_are_for() -> None:
-    assert proof_bytes(b"abc") == b"weft/1 enter\x00abc"
 
 
 def test_close_codes_below_4500_may_be_retried() -> None:

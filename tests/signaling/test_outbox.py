@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from signaling.errors import Refusal
 from signaling.messages import CloseCode
-from signaling.outbox import Budget, Kind, Outbox
+from signaling.outbox import Behind, Budget, Kind, Outbox
 
 OVERHEAD = 64
 
@@ -150,3 +150,16 @@ class Model(RuleBasedStateMachine):
 
 
 TestModel = Model.TestCase
+
+
+def test_a_control_message_that_belongs_behind_frames_comes_behind_them() -> None:
+    box = Outbox(control_limit=4, frame_limit=4, byte_limit=1000, budget=Budget(1000))
+    box.put_frame(b"first")
+    box.put_frame(Behind(b"left"))
+    box.put_control(b"ping")
+    assert [box.take() for _ in range(4)] == [
+        (Kind.CONTROL, b"ping"),
+        (Kind.FRAME, b"first"),
+        (Kind.CONTROL, b"left"),
+        None,
+    ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,9 +21,12 @@ from cryptography.x509.oid import NameOID
 
 from signaling.messages import (
     ENDPOINT,
+    Declined,
     Enter,
     Error,
+    Ice,
     IceServer,
+    IceServers,
     Joined,
     Left,
     Nonce,
@@ -37,6 +41,7 @@ from signaling.messages import (
 )
 from signaling.server import RoomServer
 from signaling.settings import Settings, SettingsError
+from signaling.turn import sign
 from tests.signaling.clients import PATIENCE, Client, RawClient, eventually, pair
 
 SETTINGS = Settings(port=0)
@@ -362,3 +367,78 @@ async def test_a_new_server_may_listen_on_all_addresses_of_ipv6() -> None:
         await ann.websocket.send_bytes(pack_frame(ben.address, b"six"))
         async with asyncio.timeout(PATIENCE):
             assert (await ben.frame()).payload == b"six"
+
+
+# --- STUN and TURN ------------------------------------------------------------------------------------
+
+TURN = replace(
+    SETTINGS,
+    stun=("stun:s.example:3478",),
+    turn=("turn:t.example",),
+    turn_secret="north-wind-and-the-sun\nthe-one-before-that",
+)
+
+
+def expiry_of(listed: tuple[IceServer, ...]) -> int:
+    return int((listed[-1].username or "").partition(":")[0])
+
+
+async def test_whoever_proved_to_belong_gets_credentials_that_expire() -> None:
+    async with RoomServer(TURN) as server, pair(server) as (ann, ben):
+        stun, turn = ann.welcome.ice_servers
+        assert stun == IceServer(("stun:s.example:3478",))
+        assert turn.urls == ("turn:t.example?transport=udp", "turn:t.example?transport=tcp")
+        assert ann.welcome.ttl == 3600
+        assert abs(expiry_of(ann.welcome.ice_servers) - time.time() - 3600) < PATIENCE
+        who = (turn.username or "").partition(":")[2]
+        assert turn.credential == sign("north-wind-and-the-sun", expiry_of((turn,)), who)[1]
+        # one room, one network: one name, whoever it is
+        assert (ben.welcome.ice_servers[1].username or "").endswith(f":{who}")
+        async with await Client.join(server) as eve:
+            assert not (eve.welcome.ice_servers[1].username or "").endswith(f":{who}")
+
+
+async def test_nobody_gets_credentials_before_the_proof() -> None:
+    async with RoomServer(TURN) as server, await Client.connect(server) as eve:
+        await eve.say(Ice())
+        code, said = await eve.until_closed()
+        assert code == 4502
+        assert isinstance(said[-1], Error)
+        assert "ice came before enter" in said[-1].message
+        assert "turn:" not in repr(said)
+
+
+async def test_a_client_that_asks_too_soon_is_declined_and_stays_connected() -> None:
+    async with RoomServer(TURN) as server, pair(server) as (ann, ben):
+        for _ in range(3):
+            await ann.say(Ice())
+            declined = await ann.hear(Declined)
+            assert (declined.what, declined.code, declined.name) == ("ice", 4029, "too-fast")
+            assert 0 < declined.retry_after_ms <= 60_000
+        await ann.send(ben.address, b"still here")
+        assert (await ben.frame()).payload == b"still here"
+
+
+async def test_a_fresh_list_lives_longer_than_the_first() -> None:
+    async with RoomServer(replace(TURN, turn_seconds=4.0)) as server, await Client.join(server) as ann:
+        first = expiry_of(ann.welcome.ice_servers)
+        await ann.say(Ice())
+        declined = await ann.hear(Declined)
+        assert declined.retry_after_ms <= 1000
+        while True:  # the credential says whole seconds, so more than one has to pass
+            await asyncio.sleep(declined.retry_after_ms / 1000)
+            await ann.say(Ice())
+            fresh = await ann.hear(IceServers)
+            if expiry_of(fresh.ice_servers) > first:
+                break
+            await ann.say(Ice())
+            declined = await ann.hear(Declined)
+        assert fresh.ttl == 4
+        assert fresh.ice_servers[1].urls == ann.welcome.ice_servers[1].urls
+
+
+async def test_without_turn_the_list_is_as_the_operator_wrote_it_and_never_expires() -> None:
+    async with RoomServer(replace(SETTINGS, stun=("stun:s",))) as server, await Client.join(server) as ann:
+        assert (ann.welcome.ttl, ann.welcome.ice_servers) == (0, (IceServer(("stun:s",)),))
+        await ann.say(Ice())
+        assert (await ann.hear(Declined)).retry_after_ms <= 60_000

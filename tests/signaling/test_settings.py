@@ -39,6 +39,9 @@ def test_every_setting_can_come_from_the_environment() -> None:
         "motd": "日",
         "tls_certificate": "a.pem",
         "tls_key": "b.pem",
+        "stun": "stun:a:3478",
+        "turn": "turn:a, turns:a:443",
+        "turn_secret": "north-wind-and-the-sun",
     }
     environment = {
         f"WEFT_{each.name.upper()}": samples.get(each.name, str(each.default)) for each in fields(Settings)
@@ -50,6 +53,11 @@ def test_every_setting_can_come_from_the_environment() -> None:
     assert settings.log_addresses is True
     assert (settings.tls_certificate, settings.tls_key) == (Path("a.pem"), Path("b.pem"))
     assert settings.frame_rate == Settings().frame_rate
+    assert settings.stun_urls() == ("stun:a:3478",)
+    assert settings.turn_urls()[0] == "turn:a?transport=udp"
+    assert settings.turn_urls()[2] == "turns:a:443?transport=tcp"
+    assert settings.turn_secrets() == ("north-wind-and-the-sun",)
+    assert "north-wind" not in repr(settings)
 
 
 def test_a_misspelt_key_in_the_file_is_an_error_with_the_nearest_one(toml: Path) -> None:
@@ -90,6 +98,15 @@ def test_variables_of_other_programs_and_commands_are_not_ours() -> None:
         ("ice_servers = 'x'", "Expected `array`"),
         ("ice_servers = ['x']", "Expected `object`"),
         ("[[ice_servers]]\nurl = ['stun:x']", "no key 'url'; the nearest is 'urls'"),
+        ("turn = ['turn:a']", "turn and turn_secret_file only make sense together"),
+        ("turn_secret = 'north-wind-and-the-sun'", "only make sense together"),
+        ("turn = ['turn:a']\nturn_secret = 'short'", "turn_secret cannot be used: .*shorter than 16"),
+        ("turn = ['stun:a']\nturn_secret = 'north-wind-and-the-sun'", "does not begin with turns:"),
+        ("turn = ['turn:a:b']\nturn_secret = 'north-wind-and-the-sun'", "turn: 'turn:a:b' is no address"),
+        ("stun = ['turn:a']", "stun is 'turn:a', which does not begin with stun:"),
+        ("stun = ['stun:']", "stun: 'stun:' is no address"),
+        ("turn_secret_file = '/nonexistent/secret'", "cannot read turn_secret_file .*No such file"),
+        ("turn_seconds = 0.5", "turn_seconds is 0.5, it must be at least 1"),
         ("motd_file = '/nonexistent/motd'", "cannot read motd_file .*No such file"),
     ],
 )
@@ -143,3 +160,17 @@ def test_a_configuration_that_cannot_be_text_is_refused(toml: Path) -> None:
         read_settings(toml, {}, {})
     with pytest.raises(SettingsError, match="No such file"):
         read_settings(toml.with_suffix(".absent"), {}, {})
+
+
+def test_the_secrets_of_turn_come_from_a_file_that_a_flag_names(tmp_path: Path, toml: Path) -> None:
+    secret = tmp_path / "turn-secret"
+    secret.write_text("north-wind-and-the-sun\nthe-one-before-that\n")
+    flags = {"turn": ["turn:a"], "turn_secret_file": str(secret)}
+    settings = read_settings(None, {}, flags)
+    assert settings.turn_secrets() == ("north-wind-and-the-sun", "the-one-before-that")
+    toml.write_text(f"turn = ['turn:a']\nturn_secret_file = {json.dumps(str(secret))}\n")
+    assert read_settings(toml, {}, {}) == settings
+    assert read_settings(None, {"WEFT_TURN": "turn:a", "WEFT_TURN_SECRET_FILE": str(secret)}, {}) == settings
+    secret.write_text("\n")
+    with pytest.raises(SettingsError, match="--turn-secret-file: the file is empty"):
+        read_settings(None, {}, flags)

@@ -3,18 +3,17 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from peer.core.candidates import Endpoint
 from peer.core.events import Event, MemberJoined, ServerEntered
 from peer.core.notices import Warned
 from peer.edge.lan.memory import recall, remember
-from peer.edge.store import Store
 
 if TYPE_CHECKING:
     from peer.edge.lan.service import Lan
+    from peer.edge.node import Plan
 
 __all__ = ["ALONE_SECONDS", "LAN_SECONDS", "Entrance", "first_word"]
 
@@ -33,14 +32,10 @@ class Entrance:
     """Finds members of a session on local networks, and lets them find us.
 
     Args:
-        secret: the session's.
-        store: where we remember where they were; `None` remembers nothing.
+        plan: the session's secret, where we remember where members were, and where a person says they are.
         emit: is told what happens in every room that we are in.
         on_relay: is given what comes through these rooms.
         warn: is told what the person should know.
-        at: where members are, as a person says.
-        announces: let others find us; otherwise we only go where *at* says.
-        complains: tell the person if nobody is found for `ALONE_SECONDS`.
 
     Attributes:
         met: set as soon as somebody was there.
@@ -48,27 +43,21 @@ class Entrance:
 
     def __init__(
         self,
-        secret: bytes,
-        store: Store | None,
+        plan: "Plan",
         *,
         emit: Callable[[Event], None],
         on_relay: Callable[[bytes, bytes], None],
         warn: Callable[[Warned], None],
         rng: random.Random,
-        at: Sequence[Endpoint],
-        announces: bool,
-        complains: bool,
     ) -> None:
         self.met = asyncio.Event()
         self._emit = emit
         self._on_relay = on_relay
         self._warn = warn
-        self._secret = secret
-        self._store = store
+        self._plan = plan
         self._rng = rng
-        self._at = at
-        self._announces = announces
-        self._complains = complains
+        # who shares waits for others anyway, and with a server there is another way to be found
+        self._complains = not plan.servers and plan.record.owner_seed is None
         self._lan: Lan | None = None
 
     async def run(self) -> None:
@@ -84,15 +73,15 @@ class Entrance:
     async def _begin(self) -> None:
         lan_class = await asyncio.to_thread(_load)
         self._lan = lan_class(
-            self._secret,
-            recall(self._store),
+            self._plan.record.secret,
+            recall(self._plan.store),
             emit=self._event,
             on_relay=self._on_relay,
-            keep=partial(remember, self._store),
+            keep=partial(remember, self._plan.store),
             warn=self._warn,
             rng=self._rng,
-            at=self._at,
-            announces=self._announces,
+            at=self._plan.at,
+            announces=self._plan.lan,
         )
         await self._lan.start()
 

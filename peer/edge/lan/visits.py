@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from peer.core.candidates import Endpoint
-from peer.core.events import Event, MemberJoined, MemberLeft, ServerEntered, ServerLost
+from peer.core.events import Event, MemberAway, MemberJoined, MemberLeft, ServerEntered, ServerLost
 from peer.core.ids import ADDRESS_SIZE
 from peer.edge.lan.interfaces import index_of
 from peer.edge.signaling_client import SignalingClient
@@ -68,7 +68,7 @@ class Visit:
         self._endpoints = tuple(endpoints)
         self._own_link_local = own_link_local
         self._client = SignalingClient(
-            f"http://weft.local:{endpoints[0].port}",
+            (f"http://weft.local:{endpoints[0].port}",),
             room_key,
             self._event,
             lambda address, payload: self._on_relay(self._room + address, payload),
@@ -123,7 +123,7 @@ class Visit:
                 self._enter(event)
             case ServerLost():
                 self._over()
-            case MemberJoined() | MemberLeft():
+            case MemberJoined() | MemberAway() | MemberLeft():
                 self._emit(dataclasses.replace(event, address=self._room + event.address))
             case _:
                 pass

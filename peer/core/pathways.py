@@ -1,0 +1,353 @@
+"""The direct paths of all links: dialled, opened, named, doubted, replaced and given up.
+
+`dialing.py` decides when to try, `ladder.py` with what; here the outcome meets the link, which goes over to
+the new path, or back to the relay.  When our network changes, every path has a moment to prove that it
+still stands, while a new one is looked for beside it.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from peer.core.actions import Action, Tell
+from peer.core.advice import no_path
+from peer.core.carrier import Lane
+from peer.core.dialing import Dialing, Plan
+from peer.core.events import (
+    AnswerMade,
+    CandidatesFound,
+    DirectBroken,
+    DirectOpened,
+    NetworkChanged,
+    OfferMade,
+    TurnKnown,
+    TurnReached,
+)
+from peer.core.frames import Answer, Candidates, NoDirect, Offer, PathSeen, Redial, encode
+from peer.core.greeting import Setup
+from peer.core.ids import Attempt
+from peer.core.ladder import Ladder
+from peer.core.link import DOUBT, SILENT_AFTER, Carrier, Link, agreed_path
+from peer.core.notices import PeerPath, Trouble
+from peer.core.policy import ways
+
+__all__ = [
+    "CHECK_SECONDS",
+    "NO_PATH_AFTER",
+    "PROBE_EVERY",
+    "STOOD",
+    "WORD_PATIENCE",
+    "PathEvent",
+    "PathFrame",
+    "Pathways",
+]
+
+STOOD: Final = 5.0
+"""Seconds after which a path is worth dialling again at once when it dies; else its next try has its turn."""
+CHECK_SECONDS: Final = 2.0
+"""For a path to answer after our network changed: one lost packet (SCTP waits a second) and a round trip."""
+NO_PATH_AFTER: Final = 10.0
+"""Seconds without any path that the two allow, after which people are told: most are found within three."""
+PROBE_EVERY: Final = 1.0
+"""Seconds between two questions whether the relay is any better than a doubtful direct path."""
+WORD_PATIENCE: Final = 0.5
+"""Seconds for the other side to say what it takes a path to be, before people are told our word alone."""
+
+PathEvent = (
+    OfferMade
+    | AnswerMade
+    | CandidatesFound
+    | DirectOpened
+    | DirectBroken
+    | TurnKnown
+    | TurnReached
+    | NetworkChanged
+)
+PathFrame = Offer | Answer | NoDirect | Candidates | PathSeen | Redial
+
+
+class Pathways:
+    """What is known of the direct paths of every link."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        emit: Callable[[Action], None],
+        summary: Callable[[], bytes],
+        lose: Callable[[Link, Carrier, float], None],
+        moved: Callable[[Link, float], None],
+        doubt: Callable[[float], None],
+    ) -> None:
+        self._setup = setup
+        self._emit = emit
+        self._summary = summary
+        self._lose = lose
+        self._moved = moved
+        self._doubt = doubt
+        self._ladder = Ladder()
+        self._dialing: dict[Link, Dialing] = {}
+        self._attempts = 0
+
+    # --- links --------------------------------------------------------------------------------------------
+
+    def meet(self, link: Link, now: float) -> None:
+        """A peer is known: try to reach it directly if both allow that."""
+        plan = Plan(
+            dials=self._setup.me < link.member.id,
+            ways=ways(*link.policies),
+            same_host=self._setup.host == link.member.host,
+            relayed=link.allows_relay,
+        )
+        if not plan.ways:
+            link.decide()
+        self._dialing[link] = Dialing(
+            plan,
+            self._ladder,
+            now=now,
+            number=self._next_attempt,
+            jitter=self._setup.jitter,
+            emit=self._emit,
+            signal=link.signal,
+        )
+
+    def forget(self, link: Link) -> None:
+        """The peer is gone."""
+        self._dialing.pop(link).stop()
+
+    def relay_is_back(self, link: Link, now: float) -> None:
+        """There is a way to agree on a direct path again."""
+        if link.checked_until is not None:
+            self._dialing[link].renew(now)
+        elif link.direct is None:
+            self._dialing[link].soon(now)
+
+    def _next_attempt(self) -> Attempt:
+        self._attempts += 1
+        return Attempt(self._attempts)
+
+    # --- events -------------------------------------------------------------------------------------------
+
+    def handle(self, event: PathEvent, now: float) -> None:
+        """Take one event of the edge."""
+        match event:
+            case TurnKnown():
+                self._ladder.offer(event.kinds)
+            case TurnReached():
+                self._ladder.worked(event.kind)
+            case NetworkChanged():
+                self._network_changed(event, now)
+            case _:
+                self._of_attempt(event, now)
+
+    def _of_attempt(
+        self, event: OfferMade | AnswerMade | CandidatesFound | DirectOpened | DirectBroken, now: float
+    ) -> None:
+        for link, dialing in self._dialing.items():
+            if event.attempt in (dialing.attempt, dialing.standing) or link.carrier(event.attempt):
+                self._of_link(link, dialing, event, now)
+                return  # else it is of a try that was given up
+
+    def _of_link(
+        self,
+        link: Link,
+        dialing: Dialing,
+        event: OfferMade | AnswerMade | CandidatesFound | DirectOpened | DirectBroken,
+        now: float,
+    ) -> None:
+        match event:
+            case OfferMade():
+                dialing.offer_made(event.sdp)
+            case AnswerMade():
+                dialing.answer_made(event.sdp)
+            case CandidatesFound():
+                dialing.found(event)
+            case DirectOpened():
+                if dialing.opened(event.attempt, now):
+                    self._open(link, event, now)
+            case _:
+                self._broken(link, event.attempt, event.reason, now)
+
+    def _open(self, link: Link, event: DirectOpened, now: float) -> None:
+        carrier = Carrier(event.attempt, now, event.path, event.address)
+        link.open_direct(carrier, now)
+        link.decide()
+        link.checked_until = None
+        if link.relay is not None:
+            link.relay.out.drop_waiting(Lane.BULK)  # it is asked for again over the new path
+        carrier.out.push(Lane.CONTROL, encode(PathSeen(event.path)))
+        link.next_ping = now
+        self._moved(link, now)
+        if event.path == "turn":
+            self._dialing[link].improve(now)
+        self.tell(link, now)
+
+    def _broken(self, link: Link, attempt: Attempt, reason: str, now: float) -> None:
+        if link.retired is not None and link.retired.key == attempt:
+            link.detach(link.retired)
+            return
+        link.decide()
+        link.why_not = reason
+        self._dialing[link].broken(attempt, reason, now)
+        self._follow(link, now)
+
+    def _follow(self, link: Link, now: float) -> None:
+        """A direct carrier goes with the attempt that made it."""
+        direct, dialing = link.direct, self._dialing[link]
+        if direct is not None and direct.key != dialing.standing:
+            if now - direct.opened >= STOOD:
+                dialing.soon(now)
+            self._lose(link, direct, now)
+
+    def _network_changed(self, event: NetworkChanged, now: float) -> None:
+        self._ladder.moved(event.network)
+        for link, dialing in self._dialing.items():
+            link.next_ping = now + CHECK_SECONDS
+            if link.direct is not None:
+                link.direct.ping(now, self._summary())
+                link.checked_since, link.checked_until = now, now + CHECK_SECONDS
+            dialing.renew(now)
+
+    # --- frames -------------------------------------------------------------------------------------------
+
+    def frame(self, link: Link, carrier: Carrier, frame: PathFrame, now: float) -> None:
+        """The other side said something about direct paths."""
+        dialing = self._dialing[link]
+        match frame:
+            case Offer():
+                dialing.offered(frame, now)
+                self._follow(link, now)
+            case Answer():
+                dialing.answered(frame)
+            case Candidates():
+                dialing.told(frame)
+            case NoDirect():
+                link.decide()
+                link.why_not = frame.reason
+                dialing.declined(frame, now)
+                self._follow(link, now)
+            case PathSeen():
+                self._named(link, carrier, frame, now)
+            case _:
+                dialing.asked(now)
+
+    def _named(self, link: Link, carrier: Carrier, frame: PathSeen, now: float) -> None:
+        if isinstance(carrier.key, bytes) or frame.path not in ("lan", "direct", "turn"):
+            return
+        carrier.path = agreed_path(carrier.seen, frame.path)
+        carrier.agreed = True
+        if carrier is link.direct:
+            if carrier.path == "turn" != carrier.seen:
+                self._dialing[link].improve(now)
+            self.tell(link, now)
+
+    # --- time ---------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Dial, and give up tries that take too long."""
+        for link, dialing in list(self._dialing.items()):
+            if dialing.tick(now):
+                link.decide()
+                link.why_not = "it took too long"
+
+    def watch(self, link: Link, now: float) -> None:
+        """Look after the paths of one link: retired, silent, doubted, missing."""
+        if link.retired is not None and now >= link.retired_until:
+            link.detach(link.retired)
+        direct = link.direct
+        if link.checked_until is not None and (direct is None or direct.heard > link.checked_since):
+            link.checked_until = None
+        if direct is not None and now >= self._doubtful_since(link, direct):
+            self._doubt_path(link, direct, now)
+        self.tell(link, now)
+        self._tell_pathless(link, now)
+
+    def _doubt_path(self, link: Link, direct: Carrier, now: float) -> None:
+        """A direct path is odd: is the server still there, and is the relay any better?"""
+        self._doubt(now)
+        relay = link.relay
+        if relay is None:
+            return
+        if relay.heard > direct.heard:
+            if now >= self._dead_at(link, direct):
+                link.checked_until = None
+                self._broken(link, Attempt(int(direct.key)), "nothing came through it any more", now)
+        elif now >= link.next_probe:
+            link.next_probe = now + PROBE_EVERY
+            relay.ping(now, self._summary())
+
+    @staticmethod
+    def _doubtful_since(link: Link, direct: Carrier) -> float:
+        moments = [direct.heard + DOUBT]
+        if link.detour.has_any():
+            moments.append(link.detour.late_at(link.patience))
+        if link.checked_until is not None:
+            moments.append(link.checked_since)
+        return min(moments)
+
+    @staticmethod
+    def _dead_at(link: Link, direct: Carrier) -> float:
+        """When a path is given up if it stays silent; for one that owes something, that is sooner."""
+        moments = [direct.heard + SILENT_AFTER]
+        if link.detour.has_any():
+            moments.append(max(direct.heard + DOUBT, link.detour.late_at(link.patience)))
+        if link.checked_until is not None:
+            moments.append(link.checked_until)
+        return min(moments)
+
+    def next_deadline(self) -> float | None:
+        """When `tick` or `watch` has something to do."""
+        moments = [dialing.next_deadline() for dialing in self._dialing.values()]
+        for link in self._dialing:
+            moments += self._moments(link)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _moments(self, link: Link) -> list[float | None]:
+        moments = [link.pathless_since + NO_PATH_AFTER if link.pathless_since is not None else None]
+        direct = link.direct
+        if direct is None:
+            return moments
+        if not direct.agreed and link.told_path != direct.path:
+            moments.append(direct.opened + WORD_PATIENCE)
+        relay, doubtful = link.relay, self._doubtful_since(link, direct)
+        if relay is None:
+            return moments
+        if relay.heard > direct.heard:
+            moments.append(self._dead_at(link, direct))
+        else:
+            moments.append(max(doubtful, link.next_probe))
+        return moments
+
+    # --- people -------------------------------------------------------------------------------------------
+
+    def tell(self, link: Link, now: float, *, again: bool = False) -> None:
+        """Tell people over which path contents go, if that is new."""
+        carrier = link.content
+        if carrier is None:
+            return
+        link.pathless_since = None
+        unsure = carrier is link.direct and not carrier.agreed and now < carrier.opened + WORD_PATIENCE
+        if unsure or (link.told_path == carrier.path and not again):
+            return
+        link.told_path = carrier.path
+        rtt = None if carrier.rtt is None else round(carrier.rtt * 1000, 2)
+        took = (now - link.since) * 1000
+        member = link.member
+        self._emit(Tell(PeerPath(member.short, member.name, carrier.path, rtt, round(took, 1))))
+
+    def _tell_pathless(self, link: Link, now: float) -> None:
+        """Tell people, once, that no path that both allow was found, and what to do about it."""
+        hopeless = self._dialing[link].is_off
+        since = link.pathless_since
+        if since is None or (now < since + NO_PATH_AFTER and not hopeless):
+            return
+        link.pathless_since = None
+        ours, theirs = link.policies
+        message = no_path(
+            link.member.name,
+            ours=ours,
+            theirs=theirs,
+            offered=self._ladder.offered,
+            reached=self._ladder.reached,
+            reason=link.why_not,
+        )
+        self._emit(Tell(Trouble("E-NO-PATH", message)))

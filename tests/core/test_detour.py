@@ -1,0 +1,80 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peer.core.detour import DETOUR_AFTER, KEPT_LIMIT, Detour
+
+
+def test_what_is_acknowledged_in_time_takes_no_detour() -> None:
+    detour = Detour()
+    detour.keep(b"one")
+    detour.stamp(100.0)
+    assert detour.has_any()
+    assert detour.next_deadline() == detour.late_at() == 100.0 + DETOUR_AFTER
+    assert not detour.is_late(100.5)
+    detour.acknowledged(1)
+    assert not detour.is_late(200.0)
+    assert detour.next_deadline() is None
+    assert not detour.has_any()
+    assert detour.take() is None
+
+
+def test_what_is_late_goes_the_other_way_once_and_so_does_what_follows() -> None:
+    detour = Detour()
+    detour.keep(b"one")
+    detour.stamp(100.0)
+    detour.keep(b"two")
+    detour.stamp(100.9)
+    assert detour.is_late(101.0)
+    assert [detour.take(), detour.take(), detour.take()] == [b"one", b"two", None]
+    assert not detour.has_more()
+    assert detour.next_deadline() is None
+    detour.keep(b"three")
+    detour.stamp(101.2)
+    assert detour.is_late(101.2), "the path has not caught up yet"
+    assert detour.take() == b"three"
+    detour.acknowledged(3)
+    detour.keep(b"four")
+    detour.stamp(102.0)
+    assert not detour.is_late(102.0)
+
+
+def test_a_longer_way_has_more_patience() -> None:
+    detour = Detour()
+    detour.keep(b"one")
+    detour.stamp(100.0)
+    assert not detour.is_late(101.5, 2.0)
+    assert detour.is_late(102.0, 2.0)
+
+
+def test_what_is_kept_has_a_limit() -> None:
+    detour = Detour()
+    for _ in range(5):
+        detour.keep(bytes(KEPT_LIMIT // 4))
+    detour.stamp(100.0)
+    assert [detour.take() is not None for _ in range(5)] == [True] * 4 + [False]
+    detour.keep(b"more")
+    assert detour.take() == b"more"
+
+
+@given(st.lists(st.sampled_from(["keep", "acknowledge", "take", "stamp"]), max_size=60))
+def test_nothing_is_left_out_and_nothing_goes_twice(steps: list[str]) -> None:
+    detour = Detour()
+    kept = acked = 0
+    taken: list[int] = []
+    for step in steps:
+        match step:
+            case "keep":
+                kept += 1
+                detour.keep(kept.to_bytes(2))
+            case "acknowledge" if acked < kept:
+                acked += 1
+                detour.acknowledged(acked)
+            case "take" if (frame := detour.take()) is not None:
+                taken.append(int.from_bytes(frame))
+                assert taken[-1] > acked
+            case _:
+                detour.stamp(100.0)
+    assert taken == sorted(set(taken))
+    while (frame := detour.take()) is not None:
+        taken.append(int.from_bytes(frame))
+    assert set(range(acked + 1, kept + 1)) <= set(taken)
