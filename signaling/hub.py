@@ -299,7 +299,7 @@ def _relay(connection: Connection, place: Membership[Connection], frame: bytes, 
         receiver.forward(readdress(frame, place.address))
     elif receiver.reason is not None:
         _charge_talk(connection, now)
-        connection.send(encode(PeerGone(target.hex(), receiver.reason)))
+        connection.forward(Behind(encode(PeerGone(target.hex(), receiver.reason))))
 
 
 def _small_talk(connection: Connection, kind: WSMsgType, data: bytes, now: float) -> Enter | Ice | None:

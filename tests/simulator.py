@@ -71,6 +71,7 @@ class Weather:
     lossy_repeat: float = 0.1
     direct_works: float = 0.8
     longest_delay: float = 0.05
+    paths: tuple[str, ...] = ("lan", "direct", "direct", "turn")
 
 
 @dataclass
@@ -403,7 +404,7 @@ class World:
         for key in (ours, theirs):
             self._pipes.pop(("direct", key), None)
             one = self.nodes[key[0]]
-            seen = self.random.choice(("lan", "direct", "direct", "turn"))
+            seen = self.random.choice(self.weather.paths)
             self.in_order(("direct", key), self.to(one, DirectOpened(key[2], seen, "10.0.0.1")))
 
     def _cut(self, one: tuple[int, int, Attempt], other: tuple[int, int, Attempt]) -> bool:

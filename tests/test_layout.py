@@ -34,7 +34,7 @@ from peer.core import (
     presence,
     sync,
 )
-from peer.edge import ice, sdp
+from peer.edge import sdp
 from peer.edge.lan import beacon, service
 from signaling import messages
 from signaling.settings import Settings
@@ -290,7 +290,7 @@ def test_the_protocol_page_has_every_frame_with_all_its_fields(frame: type) -> N
         f"without one within {pathways.CHECK_SECONDS:g} s",
         f"asked {ladder.TURN_AFTER:g} s (`TURN_AFTER`)",
         f"each {ladder.RUNG_EVERY:g} s (`RUNG_EVERY`)",
-        f"checked {ice.RELAY_AFTER:g} s (`RELAY_AFTER`)",
+        f"checked {ladder.RELAY_AFTER:g} s (`RELAY_AFTER`)",
         f"candidates:[text≤256]≤{frames.CANDIDATES_PER_FRAME}",
         f"at most {sdp.CANDIDATE_LIMIT} in one attempt",
         f"after {link.DOUBT:g} s already",

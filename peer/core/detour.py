@@ -63,6 +63,10 @@ class Detour:
         self._gone += 1
         return self._kept[self._gone - 1]
 
+    def begin_again(self) -> None:
+        """The other way broke, and what went there with it."""
+        self._gone = 0
+
     def has_more(self) -> bool:
         """Whether `take` would return something."""
         return self._gone < len(self._kept)

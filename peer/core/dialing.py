@@ -18,7 +18,7 @@ from peer.core.actions import AcceptAnswer, AcceptOffer, Action, AddCandidates, 
 from peer.core.events import CandidatesFound
 from peer.core.frames import Answer, Candidates, Frame, NoDirect, Offer, Redial
 from peer.core.ids import Attempt
-from peer.core.ladder import Ladder
+from peer.core.ladder import Ladder, Means
 
 __all__ = [
     "CONNECT_TIMEOUT",
@@ -138,7 +138,7 @@ class Dialing:
         self._tries = 0
         self._improvements = 0
         self._renewing = False
-        self._improvable = False
+        self._improvable = self._was_over_turn = False
         self._next_dial: float | None = now if plan.dials and plan.ways else None
         self._dialed = self._asked = now - REDIAL_EVERY
         self._deadline: float | None = None
@@ -166,7 +166,7 @@ class Dialing:
             self._next_dial = None
             self._dialed = now
             self._begin(now)
-            means = self._ladder.means(self._plan.ways - ({"turn"} if self._is_improving() else set()))
+            means = self._means(plain=self._is_improving())
             self._emit(DialDirect(self._current(), self._plan.same_host, means))
         return False
 
@@ -224,12 +224,13 @@ class Dialing:
         self.standing, self.attempt = attempt, None
         self._deadline = None
         self._tries = self._improvements = 0
-        self._renewing = self._improvable = False
+        self._renewing = self._improvable = self._was_over_turn = False
         self._next_dial = None
         return True
 
     def improve(self, now: float) -> None:
         """The path that stands goes over TURN: look for a better one now and then."""
+        self._was_over_turn = True
         self._improvable = bool(self._plan.ways - {"turn"})
         if self._improvable and self._plan.dials and self.state is State.IDLE:
             self._next_dial = now + self._improvement()
@@ -253,7 +254,7 @@ class Dialing:
         self._move(Signal.OFFERED)
         self._begin(now)
         self._their_number = frame.attempt
-        means = self._ladder.means(self._plan.ways - ({"turn"} if frame.plain else set()))
+        means = self._means(plain=frame.plain)
         self._emit(AcceptOffer(self._current(), frame.sdp, self._plan.same_host, means))
 
     def answered(self, frame: Answer) -> None:
@@ -323,6 +324,10 @@ class Dialing:
 
     def _is_improving(self) -> bool:
         return self.standing is not None and not self._renewing
+
+    def _means(self, *, plain: bool) -> Means:
+        without = {"turn"} if plain else set()
+        return self._ladder.means(self._plan.ways - without, soon=self._was_over_turn and not plain)
 
     def _begin(self, now: float) -> None:
         self.attempt = self._number()

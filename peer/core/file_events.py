@@ -1,4 +1,4 @@
-"""What can happen to files: what the disk shows, and what became of our orders (a part of `events.py`)."""
+"""What can happen to the files of a shared folder; the core is told of it as `events.Event`."""
 
 from dataclasses import dataclass
 

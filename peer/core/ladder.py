@@ -14,6 +14,8 @@ __all__ = [
     "EVERYTHING",
     "KINDS",
     "NETWORKS_REMEMBERED",
+    "RELAY_AFTER",
+    "RELAY_SOON",
     "RUNG_EVERY",
     "TURN_AFTER",
     "Ladder",
@@ -28,6 +30,11 @@ TURN_AFTER: Final = 0.25
 allocation."""
 RUNG_EVERY: Final = 0.6
 """Seconds for one rung: two round trips on a slow line, or one lost packet."""
+RELAY_AFTER: Final = 1.5
+"""Seconds for which no check goes through TURN: a hole in two NATs takes half a second (the first packet is
+lost) and a round trip or two, and the first pair that works is taken."""
+RELAY_SOON: Final = 0.4
+"""The same between two who needed TURN last time; a better path is looked for later."""
 NETWORKS_REMEMBERED: Final = 16
 """More places than anybody carries a running session to."""
 
@@ -41,11 +48,15 @@ class Rung(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What one attempt at a direct path may use: own addresses, STUN, and which rungs of TURN."""
+    """What one attempt at a direct path may use: own addresses, STUN, and which rungs of TURN.
+
+    Pairs of addresses through TURN are checked *hold* seconds after the others.
+    """
 
     host: bool = True
     stun: bool = True
     turn: tuple[Rung, ...] = ()
+    hold: float = RELAY_AFTER
 
 
 EVERYTHING: Final = Means(turn=tuple(Rung(kind, TURN_AFTER + RUNG_EVERY * n) for n, kind in enumerate(KINDS)))
@@ -85,9 +96,13 @@ class Ladder:
         if len(self._worked) > NETWORKS_REMEMBERED:
             del self._worked[next(iter(self._worked))]
 
-    def means(self, ways: Collection[str]) -> Means:
-        """What an attempt may use that is allowed these *ways* (`host`, `stun`, `turn`)."""
+    def means(self, ways: Collection[str], *, soon: bool = False) -> Means:
+        """What an attempt may use that is allowed these *ways* (`host`, `stun`, `turn`).
+
+        *soon*: the two needed TURN last time.
+        """
         kinds = sorted(self.offered, key=lambda kind: kind != self.reached) if "turn" in ways else []
         first = TURN_AFTER if "host" in ways else 0.0
         rungs = tuple(Rung(kind, first + RUNG_EVERY * place) for place, kind in enumerate(kinds))
-        return Means("host" in ways, "stun" in ways, rungs)
+        hold = RELAY_SOON if soon else RELAY_AFTER
+        return Means("host" in ways, "stun" in ways, rungs, hold if "host" in ways else 0.0)

@@ -1,10 +1,9 @@
 """The authenticated channel to one peer: which carriers it has, which one it uses, and its pulse.
 
-A link begins on the relay and moves to a direct path when one opens; it falls back when that path
-dies.  Two peers may share several rooms (`rooms.py`): the best one's carrier is the relay then, the others
-are spares.  Content (lanes EDITS and BULK) always goes over exactly one carrier, the *content carrier*;
-whoever owns the link is told when it changes, because then both sides compare what they hold.  Edits
-that the direct path does not acknowledge go over the relay too (`detour.py`).
+A link begins on the relay and moves to a direct path when one opens; it falls back when that path dies; of
+several shared rooms (`rooms.py`) one is the relay, the others are spares.  Content (lanes EDITS and BULK)
+goes over exactly one carrier, the *content carrier*; whoever owns the link is told when it changes: then
+both sides compare what they hold.  Edits not acknowledged there go over the relay too (`detour.py`).
 """
 
 from collections.abc import Callable, Iterable
@@ -181,6 +180,7 @@ class Link:
         pathless_since: contents have had no way since then, and nobody was told.
         why_not: how the last attempt at a direct path ended.
         next_probe: the relay is asked for a sign of life, beside a doubtful direct path, no earlier.
+        renewed_at: when a new path was last looked for because the one that stands had gone silent.
         checked_since, checked_until: the direct path has this time to prove that it still stands.
     """
 
@@ -204,6 +204,7 @@ class Link:
         self.pathless_since = None if self.allows_relay else now
         self.why_not = "nothing answered yet"
         self.next_probe = now
+        self.renewed_at = float("-inf")
         self.checked_since = now
         self.checked_until: float | None = None
         self._emit = emit
@@ -215,10 +216,8 @@ class Link:
         """The carrier for content, or `None` while there is none."""
         if self.direct is not None:
             return self.direct
-        return self.relay if self.relay is not None and self._may_carry(self.relay) else None
-
-    def _may_carry(self, relay: Carrier) -> bool:
-        return self.allows_relay or relay.path == "lan"
+        relay = self.relay
+        return relay if relay is not None and (self.allows_relay or relay.path == "lan") else None
 
     @property
     def heard(self) -> float:
@@ -291,7 +290,8 @@ class Link:
             return
         detour.acknowledged(direct.out.edits_acked)
         detour.stamp(now)
-        if relay is None or not self._may_carry(relay) or not detour.is_late(now, self.patience):
+        may_carry = self.allows_relay or (relay is not None and relay.path == "lan")
+        if relay is None or not may_carry or not detour.is_late(now, self.patience):
             return
         while relay.out.has_room(Lane.EDITS, DETOUR_AHEAD) and (frame := detour.take()) is not None:
             relay.out.push(Lane.EDITS, frame)
@@ -343,6 +343,7 @@ class Link:
             self.retired = None
         elif carrier is self.relay:
             self.relay = self.spares.pop(0) if self.spares else None
+            self.detour.begin_again()
         elif carrier in self.spares:
             self.spares.remove(carrier)
         if close:

@@ -34,6 +34,7 @@ __all__ = [
     "CHECK_SECONDS",
     "NO_PATH_AFTER",
     "PROBE_EVERY",
+    "RENEW_AFTER",
     "STOOD",
     "WORD_PATIENCE",
     "PathEvent",
@@ -47,6 +48,8 @@ CHECK_SECONDS: Final = 2.0
 """For a path to answer after our network changed: one lost packet (SCTP waits a second) and a round trip."""
 NO_PATH_AFTER: Final = 10.0
 """Seconds without any path that the two allow, after which people are told: most are found within three."""
+RENEW_AFTER: Final = 1.5
+"""Seconds of silence of a path that owes an acknowledgement, after which another is looked for beside it."""
 PROBE_EVERY: Final = 1.0
 """Seconds between two questions whether the relay is any better than a doubtful direct path."""
 WORD_PATIENCE: Final = 0.5
@@ -264,6 +267,10 @@ class Pathways:
     def _doubt_path(self, link: Link, direct: Carrier, now: float) -> None:
         """A direct path is odd: is the server still there, and is the relay any better?"""
         self._doubt(now)
+        silent = now >= direct.heard + RENEW_AFTER and link.detour.is_late(now, link.patience)
+        if silent and link.renewed_at < direct.heard:
+            link.renewed_at = now
+            self._dialing[link].renew(now)
         relay = link.relay
         if relay is None:
             return
@@ -308,6 +315,8 @@ class Pathways:
             return moments
         if not direct.agreed and link.told_path != direct.path:
             moments.append(direct.opened + WORD_PATIENCE)
+        if link.detour.has_any() and link.renewed_at < direct.heard:
+            moments.append(max(direct.heard + RENEW_AFTER, link.detour.late_at(link.patience)))
         relay, doubtful = link.relay, self._doubtful_since(link, direct)
         if relay is None:
             return moments

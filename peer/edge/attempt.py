@@ -75,9 +75,6 @@ _EARLY_LIMIT: Final = 64
 CLOSE_SECONDS: Final = 5.0
 """For aiortc to end a connection, which takes it a millisecond unless something is badly wrong."""
 
-_END_OF_CANDIDATES: Final = "a=end-of-candidates\r\n"
-"""That no more addresses follow (RFC 8840 section 8.2)."""
-
 Emit = Callable[[Event], None]
 
 
@@ -130,7 +127,7 @@ class DirectPath:
 
     async def make_offer(self, servers: Servers, same_host: bool, means: Means) -> None:
         """Emit `OfferMade`, and then `CandidatesFound` for what servers tell."""
-        pc = self._build(servers, same_host, means)
+        pc = self._build(servers, same_host, means).pc
         await pc.setLocalDescription(await pc.createOffer())
         if (sdp := self._described()) is not None:
             self._emit(OfferMade(self.attempt, sdp))
@@ -144,10 +141,10 @@ class DirectPath:
         from aiortc import RTCSessionDescription
 
         check_sdp(sdp)
-        pc = self._build(servers, same_host, means)
-        await pc.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
-        await self._take_early_candidates()
-        await pc.setLocalDescription(await pc.createAnswer())
+        wire = self._build(servers, same_host, means)
+        await wire.pc.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
+        await self._take_early_candidates(wire)
+        await wire.pc.setLocalDescription(await wire.pc.createAnswer())
         if (described := self._described()) is not None:
             self._emit(AnswerMade(self.attempt, described))
 
@@ -162,7 +159,7 @@ class DirectPath:
         check_sdp(sdp)
         if self.state is _State.WAITING and self._wire is not None:
             await self._wire.pc.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
-            await self._take_early_candidates()
+            await self._take_early_candidates(self._wire)
 
     async def take_candidates(self, candidates: Sequence[str], *, last: bool) -> None:
         """Try more addresses of the other side, as soon as its description is here.
@@ -176,16 +173,15 @@ class DirectPath:
         check_candidates([f"a=candidate:{text}" for text in candidates])
         if self._remote is not None:
             self._remote.append((tuple(candidates), last))
-        elif self._wire is not None and self.state is _State.WAITING:
+        elif self._wire is not None:
             await ice.add_remote(self._wire.ice, candidates, last=last)
 
-    async def _take_early_candidates(self) -> None:
+    async def _take_early_candidates(self, wire: _Wire) -> None:
         early, self._remote = self._remote or [], None
         for candidates, last in early:
-            if self._wire is not None:
-                await ice.add_remote(self._wire.ice, candidates, last=last)
+            await ice.add_remote(wire.ice, candidates, last=last)
 
-    def _build(self, servers: Servers, same_host: bool, means: Means) -> "RTCPeerConnection":
+    def _build(self, servers: Servers, same_host: bool, means: Means) -> _Wire:
         from aiortc import RTCConfiguration, RTCPeerConnection
 
         ice.same_host.set(same_host)
@@ -197,13 +193,13 @@ class DirectPath:
         connection = pc.sctp.transport.transport._connection
         asked = Servers() if same_host else servers
         gathering = Gathering(connection, asked, means, found=self._found, reached=self._emit)
-        checks = Checks(connection, ice.RELAY_AFTER if means.host else 0.0)
+        checks = Checks(connection, means.hold)
         wire = self._wire = _Wire(pc, connection, checks, gathering, edits, lossy)
         if not means.host:
             ice.gather_only(connection, gathering.relayed)
         ice.end_consent_with(connection)
         self._listen(wire)
-        return pc
+        return wire
 
     def _found(self, candidate: str | None) -> None:
         if self.state is _State.WAITING:
@@ -245,10 +241,10 @@ class DirectPath:
         if not wire.gathering.has_work:
             return sdp
         self._look(wire.gathering.run())
-        return sdp.replace(_END_OF_CANDIDATES, "")
+        return ice.to_be_continued(sdp)
 
     def _look(self, work: Coroutine[object, object, None]) -> None:
-        """Look for addresses, or give them back, in place of what was done about them before."""
+        """Look for addresses, or give them back; what was done about them before ends."""
         if self._search is not None:
             self._search.cancel()
         self._search = asyncio.get_running_loop().create_task(work)
@@ -274,7 +270,7 @@ class DirectPath:
     @property
     def buffered(self) -> int:
         """Bytes of pieces that are not on the network yet."""
-        return self.queued + (self._wire.edits.bufferedAmount if self._wire is not None else 0)
+        return self.queued + (0 if self._wire is None else self._wire.edits.bufferedAmount)
 
     def send(self, piece: bytes) -> None:
         """Send *piece* in its turn: now, when there is room, or when the path is open."""

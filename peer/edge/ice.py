@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PACE_SECONDS",
-    "RELAY_AFTER",
     "SOCKET_BUFFER",
     "Checks",
     "add_remote",
@@ -31,14 +30,11 @@ __all__ = [
     "install",
     "same_host",
     "sockets",
+    "to_be_continued",
 ]
 
 PACE_SECONDS: Final = 0.02
 """Between two checks, so as not to swamp a NAT (RFC 8445 section 14.2 says 50 ms, and aioice this)."""
-
-RELAY_AFTER: Final = 1.5
-"""Seconds for which no check goes through TURN: a hole in two NATs takes half a second (the first packet is
-lost) and a round trip or two, and the first success wins."""
 
 SOCKET_BUFFER: Final = 4 * 1024 * 1024
 """Bytes; with the usual 208 KiB a burst overflows and the path stalls for SCTP's one-second timer."""
@@ -176,6 +172,11 @@ def gather_only(connection: "Connection", relayed: Callable[[], Awaitable[Sequen
 
     replace: Callable[[object, str, object], None] = setattr
     replace(connection, "get_component_candidates", gather)
+
+
+def to_be_continued(sdp: str) -> str:
+    """The same description, but more addresses will follow (RFC 8840 section 8.2)."""
+    return sdp.replace("a=end-of-candidates\r\n", "")
 
 
 async def add_remote(connection: "Connection", candidates: Sequence[str], *, last: bool) -> None:

@@ -6,7 +6,6 @@ two programs that start for the first time at once, one makes the key and the ot
 
 import contextlib
 import datetime
-import hashlib
 import os
 import stat
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from peer.core.certificates import public_bytes
 from peer.core.ids import DeviceKey
 from peer.errors import StorageError
 
-__all__ = ["Identity", "config_dir", "data_dir", "host_tag", "load_identity", "make_identity"]
+__all__ = ["Identity", "config_dir", "data_dir", "load_identity", "make_identity"]
 
 _KEY_FILE: Final = "device.key"
 _KEY_FILE_LIMIT: Final = 4096
@@ -155,13 +154,3 @@ def _no_key(path: Path) -> StorageError:
         f"{path} does not hold a device key (damaged, or another file): restore it from a backup, "
         "or move it away, and you will be a new device that has to be invited again"
     )
-
-
-def host_tag(secret: bytes) -> bytes:
-    """Equal for two processes that share one kernel and one network, meaningless to anybody else."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/net")
-    except OSError:
-        # a system without these: loopback is then used only when nothing else is there
-        boot = os.urandom(16).hex()
-    return hashlib.sha256(secret + boot.encode()).digest()[:16]

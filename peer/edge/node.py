@@ -41,8 +41,9 @@ from peer.core.notices import Notice, SyncDone, Trouble
 from peer.core.session import Session, SharedFolder
 from peer.edge.driver import Driver
 from peer.edge.folder import Folder
+from peer.edge.host_tag import host_tag
 from peer.edge.ice_servers import IceServerLike
-from peer.edge.identity import Identity, host_tag
+from peer.edge.identity import Identity
 from peer.edge.journal import Journal
 from peer.edge.lan.entrance import Entrance, first_word
 from peer.edge.network_watch import NetworkWatch
@@ -212,8 +213,7 @@ class Node:
                 raise ServerUnreachable(reason)
 
     async def _connect(self) -> None:
-        """Look for others in every way that the plan allows."""
-        # undone in reverse: goodbyes leave through the rooms, then through the direct paths
+        """Look for others; undone in reverse: goodbyes leave through rooms, then through direct paths."""
         self._exits.push_async_callback(self._paths.aclose)
         if self.plan.servers or self.plan.lan:
             await self._exits.enter_async_context(NetworkWatch(self._network_changed))
@@ -367,6 +367,9 @@ class Node:
             self._peer_told_all()
         self._hear(notice)
 
+    def _use_ice_servers(self, lent: Sequence[IceServerLike]) -> None:
+        self._paths.use_ice_servers([*self.plan.ice_servers, *lent])
+
     def _peer_told_all(self) -> None:
         """A peer has told what it knows: with that, a newcomer can look at what its folder holds."""
         if not self._has_begun_scan and self.documents.open(INDEX).is_empty():
@@ -375,9 +378,6 @@ class Node:
             self._exits.callback(later.cancel)
         else:
             self._scan()
-
-    def _use_ice_servers(self, lent: Sequence[IceServerLike]) -> None:
-        self._paths.use_ice_servers([*self.plan.ice_servers, *lent])
 
     def _relay(self, address: bytes, payload: bytes) -> None:
         if room_of(address):

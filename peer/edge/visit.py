@@ -36,15 +36,15 @@ _PROBE_SECONDS: Final = 1.0
 """For anything to come back when we doubt a connection: more than nearly all ways take, and being wrong costs
 no more than connecting again."""
 
+_MESSAGES_PER_TURN: Final = 64
+"""After so many the loop goes round: what was read at once may be thousands, and a turn takes 256 events."""
+
 _CLOSE_SECONDS: Final = 1.0
 """For the server to answer our closing."""
 
 _FRAMES_LIMIT: Final = 8192
 _BYTES_LIMIT: Final = 8 * 1024 * 1024
 """What may wait for the server: twice what it holds for one client, so it is not us who gives up first."""
-
-_MESSAGES_PER_TURN: Final = 64
-"""After so many the loop goes round: what was read at once may be thousands, and a turn takes 256 events."""
 
 _MEMBERS_LIMIT: Final = 1024
 """Addresses that we remember to be in a room; sixteen times what a server lets in by default."""

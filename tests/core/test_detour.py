@@ -38,6 +38,17 @@ def test_what_is_late_goes_the_other_way_once_and_so_does_what_follows() -> None
     assert not detour.is_late(102.0)
 
 
+def test_what_went_with_the_other_way_goes_again() -> None:
+    detour = Detour()
+    detour.keep(b"one")
+    detour.keep(b"two")
+    detour.stamp(100.0)
+    assert [detour.take(), detour.take()] == [b"one", b"two"]
+    detour.acknowledged(1)
+    detour.begin_again()
+    assert [detour.take(), detour.take()] == [b"two", None]
+
+
 def test_a_longer_way_has_more_patience() -> None:
     detour = Detour()
     detour.keep(b"one")

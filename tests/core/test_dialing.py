@@ -26,6 +26,7 @@ from peer.core.policy import ways
 ALL = Ladder()
 ALL.offer(("udp", "tcp"))
 FULL = ALL.means(ways("auto"))
+FULL_SOON = ALL.means(ways("auto"), soon=True)
 PLAIN = Means()
 
 
@@ -261,7 +262,7 @@ def test_another_network_is_dialled_from_at_once_with_everything() -> None:
     dialer.dialing.offer_made("from here")
     assert dialer.said == [Offer(2, "from here", beside=True)]
     dialer.dialing.renew(110.1)
-    assert dialer.orders == [DialDirect(Attempt(2), True, FULL), CloseDirect(Attempt(2))]
+    assert dialer.orders == [DialDirect(Attempt(2), True, FULL_SOON), CloseDirect(Attempt(2))]
     assert dialer.dialing.next_deadline() == 110.0 + DIAL_EVERY
 
 

@@ -2,6 +2,8 @@ from peer.core.ladder import (
     EVERYTHING,
     KINDS,
     NETWORKS_REMEMBERED,
+    RELAY_AFTER,
+    RELAY_SOON,
     RUNG_EVERY,
     TURN_AFTER,
     Ladder,
@@ -54,4 +56,9 @@ def test_only_what_is_allowed_is_used() -> None:
     ladder = Ladder()
     ladder.offer(("udp",))
     assert ladder.means(ways("lan")) == Means(host=True, stun=False)
-    assert ladder.means(ways("turn")) == Means(host=False, stun=False, turn=(Rung("udp", 0.0),))
+    assert ladder.means(ways("turn")) == Means(host=False, stun=False, turn=(Rung("udp", 0.0),), hold=0.0)
+
+
+def test_two_who_needed_turn_last_time_wait_less_for_a_direct_path() -> None:
+    assert Ladder().means(ways("auto")).hold == RELAY_AFTER
+    assert Ladder().means(ways("auto"), soon=True).hold == RELAY_SOON

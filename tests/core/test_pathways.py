@@ -9,6 +9,8 @@ from peer.core.events import (
     DirectBroken,
     DirectOpened,
     LeaveRequested,
+    MemberAway,
+    MemberJoined,
     NetworkChanged,
     OfferMade,
     SealBroken,
@@ -22,7 +24,7 @@ from peer.core.ladder import Rung
 from peer.core.link import ACK_WITHIN, DOUBT, GRACE, OVERLAP, agreed_path
 from peer.core.notices import PeerPath, Trouble
 from peer.core.outage import CHECK_EVERY, QUIET_AFTER
-from peer.core.pathways import CHECK_SECONDS, NO_PATH_AFTER, WORD_PATIENCE
+from peer.core.pathways import CHECK_SECONDS, NO_PATH_AFTER, RENEW_AFTER, WORD_PATIENCE
 from tests.core.test_connections import DIALLED, DIALS, both_ways, paths
 from tests.core.world import ADDRESS, DOC, Guest, Host
 
@@ -484,3 +486,41 @@ def test_an_edit_that_is_late_has_the_server_asked_at_once() -> None:
     host.type("typed")
     host.wait(DETOUR_AFTER)
     assert host.ordered(CheckServer) == [CheckServer()]
+
+
+def test_edits_that_went_with_a_relay_go_over_the_next_one_too() -> None:
+    host = Host()
+    guest = Guest(host, DIALLED).join().open_direct()
+    host.wait(0.5)
+    guest.attempt = None
+    host.type("typed")
+    host.wait(DETOUR_AFTER)
+    assert len(guest.said(EditFrame)) == 1
+    host.feed(ServerLost("gone"), ServerEntered(ADDRESS, ()))
+    guest.join()
+    assert len(guest.said(EditFrame)) == 2
+
+
+def test_another_path_is_looked_for_as_soon_as_one_is_silent_and_owes_something() -> None:
+    host = Host(policy="direct")
+    guest = Guest(host, DIALLED).join().open_direct()
+    host.wait(0.1)
+    guest.say(Pong(1, 0), direct=True)
+    guest.attempt = None
+    host.type("typed")
+    host.wait(RENEW_AFTER - 0.1)
+    assert len(host.ordered(DialDirect)) == 1
+    host.wait(0.1)
+    assert len(host.ordered(DialDirect)) == 2
+    host.wait(1.0)
+    assert len(host.ordered(DialDirect)) == 2, "once"
+
+
+def test_who_comes_back_without_a_path_that_is_allowed_is_told_of_again() -> None:
+    host = Host(policy="direct")
+    guest = Guest(host, DIALS).join()
+    host.feed(MemberAway(guest.address))
+    host.feed(MemberJoined(guest.address))
+    guest.greet()
+    alive(host, guest, NO_PATH_AFTER + 1)
+    assert len(troubles(host)) == 1
