@@ -133,9 +133,9 @@ class Blobs:
     def pump(self, now: float) -> None:
         """Ask for what is wanted."""
         self._retry_at = None
-        for fetch in [f for f in self._fetches.values() if now - f.heard >= ASK_PATIENCE]:
-            del self._fetches[fetch.digest]
-            self._without.setdefault(fetch.digest, set()).add(fetch.link)
+        if not self._wanted and not self._fetches:
+            return  # as nearly always
+        self._lose_patience(now)
         while self._looking is None and (unknown := self._not_looked()) is not None:
             self._looking = unknown
             self._look(unknown)
@@ -149,6 +149,11 @@ class Blobs:
                 self._retry_at = again if self._retry_at is None else min(self._retry_at, again)
         for fetch in self._fetches.values():
             self._ask_parts(fetch)
+
+    def _lose_patience(self, now: float) -> None:
+        for fetch in [f for f in self._fetches.values() if now - f.heard >= ASK_PATIENCE]:
+            del self._fetches[fetch.digest]
+            self._without.setdefault(fetch.digest, set()).add(fetch.link)
 
     def _not_looked(self) -> bytes | None:
         return next((digest for digest in self._wanted if digest not in self._looked), None)

@@ -5,18 +5,22 @@ what each update brings and presupposes, so that asking the engine is only neede
 missing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from itertools import chain
 from struct import pack
 from typing import Final
 
-from peer.core.guard import CLIENT_LIMIT, UpdateSummary, check_update
+from peer.core.guard import CLIENT_LIMIT, UpdateSummary, check_update, without_clients
 from peer.core.halves import Halves
 from peer.core.schema import Kind
-from peer.errors import TooLarge
+from peer.core.varints import encode_varint
+from peer.errors import Refused, TooLarge
 
 __all__ = ["Clocks", "fingerprint"]
+
+Ranges = dict[int, list[tuple[int, int]]]
+"""Per client, starts and ends."""
 
 WAITING_COST: Final = 256
 """Bytes that keeping one update costs besides its own, so that many small ones are bounded too."""
@@ -69,19 +73,34 @@ class Clocks:
                 return False
         return True
 
-    def refuse_cuts(self, update: bytes, summary: UpdateSummary) -> None:
-        """Refuse an update that goes through a letter, one that is here or one that it brings.
+    def with_whole_letters(
+        self, update: bytes, summary: UpdateSummary, *, live: bool
+    ) -> tuple[bytes, UpdateSummary]:
+        """An update without what goes through a letter, one that is here or one that it brings.
 
         Raises:
-            Refused: it does.
+            Refused: there is such a thing in it, and it is *live*, so that its sender made that.  In a
+                state it may be anybody's, and those who had it before the letter could not know.  Their
+                engines may have cut what the letter's author made, too, so that is kept.
         """
-        here = self.halves.splits
-        if summary.halves:
-            new = Halves()
-            new.add(summary.halves)
-            check_update(update, Kind.TEXT, splits=lambda c, at: here(c, at) or new.splits(c, at))
-        elif self.halves:
-            check_update(update, Kind.TEXT, splits=here)
+        if not self.halves and not summary.halves:
+            return update, summary
+        new = Halves()
+        new.add(summary.halves)
+
+        def splits(client: int, clock: int) -> bool:
+            return self.halves.splits(client, clock) or new.splits(client, clock)
+
+        cuts = check_update(update, Kind.TEXT, splits=splits).cuts
+        deletes = rounded(summary.deletes, splits)
+        if not cuts and deletes == summary.deletes:
+            return update, summary
+        if live:
+            raise Refused("an update cuts a letter in two")
+        cutters = frozenset(client for client, author in cuts if client != author)
+        kept = without_clients(update[: summary.body_end], summary, cutters)
+        whole = kept + encode_deletes(deletes)
+        return whole, check_update(whole, Kind.TEXT)
 
     def note(self, summary: UpdateSummary) -> None:
         """An update that fits was placed."""
@@ -111,6 +130,24 @@ class Clocks:
         if not self._missing:
             self.waiting.clear()
             self.waiting_size = 0
+
+
+def rounded(deletes: Ranges, splits: Callable[[int, int], bool]) -> Ranges:
+    """Deleted ranges without the halves of letters at their ends."""
+    whole: Ranges = {}
+    for client, ranges in deletes.items():
+        ends = [(a + splits(client, a), b - splits(client, b)) for a, b in ranges]
+        if kept := [(start, end) for start, end in ends if start < end]:
+            whole[client] = kept
+    return whole
+
+
+def encode_deletes(deletes: Ranges) -> bytes:
+    """Deleted ranges as an update ends with them."""
+    numbers = [len(deletes)]
+    for client, ranges in deletes.items():
+        numbers += [client, len(ranges), *chain.from_iterable((a, b - a) for a, b in ranges)]
+    return b"".join(map(encode_varint, numbers))
 
 
 def fingerprint(

@@ -184,7 +184,8 @@ class Document:
                 summary = check_update(update, self.kind)
         self._refuse_open_transaction()
         self._refuse_invented(summary)
-        self._clocks.refuse_cuts(update, summary)
+        live = sender_clients is not None
+        update, summary = self._clocks.with_whole_letters(update, summary, live=live)
         self._make_room(summary)
         self._integrate(update, summary)
         self.taken = update
@@ -353,7 +354,7 @@ class Document:
         return self._engine.has_open_transaction
 
     def _refuse_open_transaction(self) -> None:
-        if self.has_open_transaction:
+        if self._engine.has_open_transaction:
             raise UsageError("An application holds a transaction of this document open.")
 
     def _integrate(self, update: bytes, summary: UpdateSummary) -> None:

@@ -77,6 +77,7 @@ class UpdateSummary:
         has_gaps: clocks between *first* and *end* of some client are left out.
         halves: per client, the clocks of the second halves of letters that take two, ascending.
         splits: whether a cut before this clock of this client goes through a letter; `None`: not asked.
+        cuts: clients whose work does that, each with whose letter it was.
         size: bytes of the update.
     """
 
@@ -91,11 +92,7 @@ class UpdateSummary:
     entries: int = 0
     halves: dict[int, list[int]] = field(default_factory=dict)
     splits: Callable[[int, int], bool] | None = None
-
-    def cut(self, client: int, clock: int) -> None:
-        """Note that the update cuts there, and refuse that if it is in the middle of a letter."""
-        if self.splits is not None and self.splits(client, clock):
-            raise Refused("an update cuts a letter in two")
+    cuts: set[tuple[int, int]] = field(default_factory=set)
 
     def need(self, client: int, clock: int) -> None:
         """Note that everything of *client* below *clock* must be known."""
@@ -141,7 +138,7 @@ def check_state_vector(data: bytes) -> dict[int, int]:
 def check_update(
     data: bytes, kind: Kind, limit: int = UPDATE_LIMIT, splits: Callable[[int, int], bool] | None = None
 ) -> UpdateSummary:
-    """Read an update for a document of *kind*, at most *limit* bytes long, that *splits* no letter.
+    """Read an update for a document of *kind*, at most *limit* bytes long; see who *splits* letters.
 
     Raises:
         Malformed: it does not follow the format, or its numbers cannot be true.
@@ -185,7 +182,6 @@ def read_structs(data: bytes, schema: Schema, summary: UpdateSummary) -> int:
     """Read what each client made; return where the deletions begin."""
     clients, at = varint(data, 0)
     check_clients(clients, summary.size - at)
-    splits = summary.splits is not None
     summary.body_start = at
     for _ in range(clients):
         start = at
@@ -193,8 +189,8 @@ def read_structs(data: bytes, schema: Schema, summary: UpdateSummary) -> int:
         client, at = varint(data, at)
         first, at = varint(data, at)
         check_clock(first)
-        if splits:
-            summary.cut(client, first)
+        if summary.splits is not None and summary.splits(client, first):
+            summary.cuts.add((client, client))
         summary.count(count, summary.size - at)
         if client in summary.structs:
             raise Malformed("an update names a client twice")
@@ -261,8 +257,8 @@ def read_neighbour(data: bytes, at: int, summary: UpdateSummary, client: int, cl
     if neighbour >= (clock if other == client else CLOCK_LIMIT):
         raise Malformed("an item stands beside one that does not exist yet")
     summary.need(other, neighbour + 1)
-    if summary.splits is not None:
-        summary.cut(other, neighbour + cut)
+    if summary.splits is not None and summary.splits(other, neighbour + cut):
+        summary.cuts.add((client, other))
     return at
 
 
@@ -333,7 +329,6 @@ def read_deletes(data: bytes, at: int, summary: UpdateSummary) -> int:
     """Read the deleted ranges; return where they end."""
     clients, at = varint(data, at)
     check_clients(clients, summary.size - at)
-    splits = summary.splits is not None
     for _ in range(clients):
         client, at = varint(data, at)
         count, at = varint(data, at)
@@ -346,9 +341,6 @@ def read_deletes(data: bytes, at: int, summary: UpdateSummary) -> int:
             length, at = run_length(data, at)
             end = start + length
             check_clock(end)
-            if splits:
-                summary.cut(client, start)
-                summary.cut(client, end)
             ranges.append((start, end))
             summary.need(client, end)
     return at

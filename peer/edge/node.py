@@ -58,7 +58,7 @@ from peer.edge.watcher import Watcher
 from peer.edge.webrtc import DirectPaths
 from peer.errors import ServerUnreachable, StorageError
 
-__all__ = ["LEAVE_SECONDS", "SCAN_SECONDS", "Node", "Plan"]
+__all__ = ["EMPTY_SECONDS", "LEAVE_SECONDS", "SCAN_SECONDS", "Node", "Plan"]
 
 LEAVE_SECONDS: Final = 2.0
 """For the core to say goodbye; longer only if an application keeps a transaction open."""

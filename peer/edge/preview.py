@@ -11,7 +11,7 @@ from peer.core.notices import Notice, SyncDone
 from peer.edge import registry
 from peer.edge.entry import Entry, enter_by_link
 from peer.edge.ignore import Ignores
-from peer.edge.node import Node
+from peer.edge.node import EMPTY_SECONDS, Node
 from peer.edge.safe_paths import Root, read_file
 from peer.edge.scan import walk
 from peer.errors import Refused, ServerUnreachable, StorageError, WouldOverwrite
@@ -95,8 +95,11 @@ async def _session_files(entry: Entry) -> dict[str, bytes] | None:
     done = asyncio.Event()
 
     def tell(notice: Notice) -> None:
-        if isinstance(notice, SyncDone):
+        if isinstance(notice, SyncDone) and node.texts.count():
             done.set()
+        elif isinstance(notice, SyncDone):
+            # a session without files, or somebody who is as new as we are
+            asyncio.get_running_loop().call_later(EMPTY_SECONDS, done.set)
 
     node = Node(entry.plan, tell, done.set)
     try:

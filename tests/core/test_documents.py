@@ -182,7 +182,9 @@ def test_a_full_document_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_an_application_types_is_captured_and_logged() -> None:
     made, copy = new(1, "aé"), new(2)
     shared = made.doc.get("text", type=pycrdt.Text)
+    assert not made.has_open_transaction
     with made.doc.transaction():
+        assert made.has_open_transaction
         shared.insert(3, "日")
         del shared[0:1]
     made.edit([Edit(2, 0, "!")])

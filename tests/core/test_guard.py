@@ -2,6 +2,7 @@
 
 import pytest
 
+from peer.core import varints
 from peer.core.guard import (
     CLIENT_LIMIT,
     CLOCK_LIMIT,
@@ -299,3 +300,19 @@ def test_an_update_cut_off_anywhere_is_malformed(kind: Kind) -> None:
     for end in range(len(whole)):
         with pytest.raises((Malformed, Refused)):
             check_update(whole[:end], kind)
+
+
+def test_numbers_are_read_the_same_however_often_and_beside_whatever() -> None:
+    numbers = [2**shift + offset for shift in range(52) for offset in (0, 1)] + [2**53 - 1]
+    for _ in range(2):
+        for number in numbers:
+            encoded = encode_varint(number)
+            for tail in (b"", b"\x00", b"\x80" * 8, encode_varint(2**52)):
+                assert varint(encoded + tail, 0) == (number, len(encoded))
+                assert varint(b"\xff" + encoded + tail, 1) == (number, len(encoded) + 1)
+
+
+def test_only_so_many_numbers_are_known_by_sight() -> None:
+    for number in range(2**52, 2**52 + 2 * varints.REMEMBERED):
+        assert varint(encode_varint(number), 0) == (number, 8)
+    assert len(varints._client_ids) <= varints.REMEMBERED

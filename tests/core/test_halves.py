@@ -48,7 +48,7 @@ CUTS = {
     "an insertion between its halves": insertion(1, 2),
     "an insertion after its first half": insertion(1, None),
     "an insertion before its second half": insertion(None, 2),
-    "a deletion of its first half": deletion(0, 2),
+    "a deletion of its first half": deletion(1, 1),
     "a deletion of its second half": deletion(2, 1),
     "work that begins with its second half": v(1, 1, 1, 2) + b"\x84" + v(1, 1, 2) + b"??" + v(0),
 }
@@ -69,7 +69,8 @@ def test_a_letter_is_not_cut_in_two(cut: bytes, source: str) -> None:
         document.load(state)
     before = document.digest()
     with pytest.raises(Refused, match="cuts a letter in two"):
-        document.apply(cut)
+        document.apply(cut, sender_clients=(1, 2))
+    document.apply(cut)
     assert document.text == "a😀b"
     assert document.digest() == before
     assert copy_of(document, 11).text == "a😀b"
@@ -97,8 +98,29 @@ def test_a_letter_and_its_cut_may_come_in_one_update() -> None:
     both = v(2) + insertion(1, 2)[1:-1] + state[1:]
     document = Document(DOC, 9, lambda _: None)
     with pytest.raises(Refused):
-        document.apply(both)
+        document.apply(both, sender_clients=(1, 2))
     assert document.text == ""
+    document.apply(both)
+    assert document.text == "a😀b"
+
+
+def test_who_had_a_cut_before_the_letter_is_not_blamed_and_passes_the_rest_on() -> None:
+    """Nobody could know, so all but the cut is taken from them."""
+    victim = Document(DOC, 9, lambda _: None)
+    victim.apply(insertion(1, 2), sender_clients=(2,))
+    victim.apply(typed("a😀b").full_state())
+    victim.edit([Edit(0, 0, "mine ")])
+    newcomer = Document(DOC, 11, lambda _: None)
+    newcomer.apply(victim.full_state())
+    assert newcomer.text == "mine a😀b"
+    assert newcomer.digest() != victim.digest()
+
+
+def test_what_else_is_deleted_with_half_a_letter_is_deleted() -> None:
+    document = copy_of(typed("ab😀cd😀e"))
+    document.apply(v(0, 1, 1, 3, 0, 3, 3, 3, 8, 1))
+    assert document.text == "😀😀"
+    assert copy_of(document, 11).text == document.text
 
 
 def test_copies_that_show_different_texts_have_different_digests() -> None:

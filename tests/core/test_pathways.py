@@ -3,7 +3,7 @@ import pytest
 from peer.core.actions import AddCandidates, CheckServer, CloseDirect, DialDirect, SendRelay
 from peer.core.carrier import Lane
 from peer.core.detour import DETOUR_AFTER
-from peer.core.dialing import IMPROVE_FIRST
+from peer.core.dialing import IMPROVE_FIRST, REDIAL_EVERY
 from peer.core.events import (
     CandidatesFound,
     DirectBroken,
@@ -524,3 +524,12 @@ def test_who_comes_back_without_a_path_that_is_allowed_is_told_of_again() -> Non
     guest.greet()
     alive(host, guest, NO_PATH_AFTER + 1)
     assert len(troubles(host)) == 1
+
+
+def test_attack_asking_to_be_dialled_all_the_time_costs_one_try_now_and_then() -> None:
+    host = Host()
+    guest = Guest(host, DIALLED).join()
+    for _ in range(100):
+        guest.say(Redial())
+        host.wait(0.05)
+    assert len(host.ordered(DialDirect)) <= 1 + 5.0 / REDIAL_EVERY + 1

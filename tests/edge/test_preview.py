@@ -1,5 +1,6 @@
 """What joining into a folder would mix with, found out without touching it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -82,6 +83,29 @@ async def test_an_empty_folder_is_fine(anna: peer.Session, tmp_path: Path) -> No
 async def test_a_folder_with_the_sessions_own_files_is_fine(anna: peer.Session, mine: Path) -> None:
     fill(mine, {"a.md": "one\n", "sub/é.md": "zwei\r\n", "c.bin": "\x00\x01"})
     await is_fine(anna.link, mine)
+
+
+async def test_somebody_who_knows_nothing_either_is_not_believed(
+    server: str, mine: Path, tmp_path: Path
+) -> None:
+    """Another newcomer has told all that it knows when it has told nothing."""
+    theirs = fill(tmp_path / "theirs", {"a.md": "one\n"})
+    async with peer.share(theirs, server=server, name="anna") as anna:
+        link = anna.link
+    async with peer.join(link, name="eva") as eva, asyncio.TaskGroup() as tasks:
+        tasks.create_task(is_fine(link, fill(mine, {"a.md": "one\n"})))
+        async with asyncio.timeout(10.0):
+            while not eva.peers:
+                await asyncio.sleep(0.003)
+        tasks.create_task(_share_until_seen(theirs, server, eva))
+
+
+async def _share_until_seen(folder: Path, server: str, by: peer.Session) -> None:
+    async with peer.share(folder, server=server, name="anna"), asyncio.timeout(10.0):
+        while not by.texts():
+            await asyncio.sleep(0.003)
+        while len(by.peers) > 1:
+            await asyncio.sleep(0.003)
 
 
 async def test_some_of_the_sessions_own_files_are_fine_too(anna: peer.Session, mine: Path) -> None:

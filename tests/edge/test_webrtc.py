@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from peer.core.actions import AcceptAnswer, AcceptOffer, DialDirect
+from peer.core.actions import AcceptAnswer, AcceptOffer, AddCandidates, DialDirect
 from peer.core.events import (
     AnswerMade,
     DirectBroken,
@@ -262,6 +262,27 @@ def mutilated(sdp: str, rng: random.Random) -> str:
             place = rng.randrange(len(lines[at]) + 1)
             lines[at] = lines[at][:place] + rng.choice("0 :é\0-") + lines[at][place + 1 :]
     return "\r\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "reason"),
+    [
+        (("1 1 udp 1 10.0.0.1 9 typ host",) * 65, "the number of candidates"),
+        (("1 1 udp 1 localhost 9 typ host",), "cannot be read"),
+        (("1 1 udp 1 10.0.0.1 9 typ host\r\nm=audio",), "cannot be read"),
+        (("",), "cannot be read"),
+    ],
+)
+async def test_attack_addresses_without_end_or_sense_break_their_own_attempt(
+    candidates: tuple[str, ...], reason: str
+) -> None:
+    async with two_sides() as (ana, ben):
+        await offer_of(ana)
+        for candidate in candidates:
+            ana.paths.add_candidates(AddCandidates(ONE, (candidate,), False))
+        assert reason in (await ana.next(DirectBroken)).reason
+        ana.paths.add_candidates(AddCandidates(ONE, candidates, True))
+        await connect(ana, ben, Attempt(2))
 
 
 async def test_an_answer_that_the_library_refuses_breaks_the_attempt() -> None:
