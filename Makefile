@@ -89,6 +89,10 @@ bench: $(READY) ## measure, and compare with what is possible at best
 soak: $(READY) ## the property tests with a hundred times the examples; half an hour
 	WEFT_TEST_PROFILE=soak $(BIN)/python -m pytest --timeout=3600 tests/properties tests/core $(T)
 
+.PHONY: netlab
+netlab: $(READY) ## every NAT with every other, N=20 times over, as root; half an hour
+	WEFT_TEST_ALL=1 WEFT_TEST_NETLAB=$(or $(N),20) $(BIN)/python -m pytest -q tests/netlab $(T)
+
 .PHONY: clean
 clean: ## remove everything that these commands made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* dist build

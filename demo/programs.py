@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -44,9 +44,20 @@ def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> float:
 
 
 class Program:
-    """One `weft` process with directories of its own below *place*."""
+    """One `weft` process with directories of its own below *place*.
 
-    def __init__(self, name: str, place: Path, arguments: list[str]) -> None:
+    *inside* goes before the command and has to become it, as `nsenter` does; *environment* is added to ours.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        place: Path,
+        arguments: list[str],
+        *,
+        inside: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         place.mkdir(exist_ok=True)
         self._out = place / "records.ndjson"
@@ -58,11 +69,11 @@ class Program:
         weft = Path(sys.executable).with_name("weft")
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
-                [weft, *arguments, "--json"],
+                [*inside, weft, *arguments, "--json"],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env={**inherited, **own},
+                env={**inherited, **own, **(environment or {})},
                 start_new_session=True,
             )
 

@@ -71,12 +71,8 @@ class Weather:
     lossy_repeat: float = 0.1
     direct_works: float = 0.8
     longest_delay: float = 0.05
-<<<<<<< HEAD
-    paths: tuple[str, ...] = ("lan", "direct", "direct", "turn")
-=======
     words: tuple[str, ...] = ("lan", "direct", "direct", "turn")
     """What each end of a direct path may take it to be."""
->>>>>>> ladder
 
 
 @dataclass
@@ -409,11 +405,7 @@ class World:
         for key in (ours, theirs):
             self._pipes.pop(("direct", key), None)
             one = self.nodes[key[0]]
-<<<<<<< HEAD
-            seen = self.random.choice(self.weather.paths)
-=======
             seen = self.random.choice(self.weather.words)
->>>>>>> ladder
             self.in_order(("direct", key), self.to(one, DirectOpened(key[2], seen, "10.0.0.1")))
 
     def _cut(self, one: tuple[int, int, Attempt], other: tuple[int, int, Attempt]) -> bool:

@@ -83,11 +83,7 @@ class Simulated:
         self._world = World(seed=1, nodes=2)
         self._world.weather.relay_break = 0.0
         self._world.weather.direct_works = 1.0
-<<<<<<< HEAD
-        self._world.weather.paths = ("direct",)
-=======
         self._world.weather.words = ("direct",)
->>>>>>> ladder
         self.sides: list[Side] = [SimulatedSide(self._world, number) for number in range(2)]
 
     async def until(self, holds: Callable[[], bool]) -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from demo.programs import Program
 
@@ -148,7 +148,16 @@ class Editor(threading.Thread):
             draft.replace(self.file)
 
 
-def expect_every_token_once(town: Town, files: list[Path], editors: list[Editor], when: str) -> None:
+class Patient(Protocol):
+    """Whoever knows how slow this machine is."""
+
+    @property
+    def patience(self) -> float:
+        """What to multiply every limit in time with."""
+        ...
+
+
+def expect_every_token_once(town: Patient, files: list[Path], editors: list[Editor], when: str) -> None:
     """All copies become equal, and nothing in them is missing, there twice, or from nowhere.
 
     A deletion that a kill or another save crossed may be undone, which its person can see and repeat; so a
