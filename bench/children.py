@@ -88,6 +88,7 @@ async def child(module: str, loop: str = "uvloop") -> AsyncIterator[Child]:
     """A process for `bench.<module>`, with directories of its own."""
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as place:
         own = {f"WEFT_{kind}_DIR": str(Path(place, kind.lower())) for kind in ("CONFIG", "DATA", "RUNTIME")}
+        own["WEFT_NO_LAN"] = "1"  # what is measured is the way over the server, and past it
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bench.worker", f"bench.{module}", loop),
             stdin=asyncio.subprocess.PIPE,

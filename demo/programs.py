@@ -65,6 +65,7 @@ class Program:
         self._crash = place / "data" / "crash.log"
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("WEFT_")}
         own = {f"WEFT_{kind.upper()}_DIR": str(place / kind) for kind in ("config", "data", "runtime")}
+        own["WEFT_NO_LAN"] = "1"  # they meet at their own server, and nobody beside them is met
         weft = Path(sys.executable).with_name("weft")
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(

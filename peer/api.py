@@ -16,11 +16,12 @@ ends when it is left, or by a fault of Weft, which `Session.events` then raises.
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 
 from peer.core.events import KEEP, Keep, PingWanted, PresenceSet
 from peer.core.notices import FileChanged, Notice, PeerPong, PresenceChanged, SyncDone
@@ -215,6 +216,7 @@ class Session:
             "folder": None if self.folder is None else str(self.folder),
             "role": self.role,
             "server": {"url": self._node.server, "state": self._node.server_state},
+            "lan": None if self._node.lan is None else self._node.lan.status(),
             "files": self.files,
             "peers": self._activity.rows(self.peers, time.monotonic()),
             "events": dict(self._activity.counts),
@@ -246,24 +248,29 @@ async def share(
     server: str | None = None,
     name: str | None = None,
     path_policy: str = "auto",
+    lan: bool | None = None,
+    at: Sequence[str] = (),
     ice_servers: Sequence[IceServerLike] = (),
 ) -> AsyncIterator[Session]:
     """Share the folder at *path* (or texts in memory), or go on sharing it.
 
     Args:
         path: an existing folder; `None` for a session without one.
-        server: where others find us; a folder that was shared before remembers its server.
+        server: where others find us on the internet; a folder that was shared before remembers its server.
         name: what others see; by default this machine's user name.
         path_policy: which paths may carry contents; one of `POLICIES`, see the table in `policy.py`.
+        lan: look for others, and be found, on local networks; by default unless `WEFT_NO_LAN` is set.
+        at: where on the network members are, as `HOST:PORT`.
         ice_servers: STUN and TURN servers of one's own (`IceServer`), asked before those of the server.
 
     Raises:
-        UsageError: *path* is no folder, or no server is known.
+        UsageError: *path* is no folder, or no server is known and *lan* is false.
         ServerUnreachable: the session is new, and the server did not let us in.
         StorageError: the disk refuses.
     """
     folder = None if path is None else Path(path)
-    entry = enter_new(folder, server=server, name=name, policy=_checked(path_policy))
+    ways = _Ways(policy=_checked(path_policy), lan=_wants_lan(lan), at=at)
+    entry = enter_new(folder, server=server, name=name, **ways)
     async with _running(entry, ice_servers) as session:
         yield session
 
@@ -276,6 +283,8 @@ async def join(
     server: str | None = None,
     name: str | None = None,
     path_policy: str = "auto",
+    lan: bool | None = None,
+    at: Sequence[str] = (),
     ice_servers: Sequence[IceServerLike] = (),
 ) -> AsyncIterator[Session]:
     """Join by invitation, or go on with the session of a folder.
@@ -283,7 +292,7 @@ async def join(
     Args:
         link_or_path: a `weft:` link, or a folder that was in a session before (a `Path`).
         folder: where the session is shown on disk, made if it is not there; `None`: nowhere.
-        server, name, path_policy, ice_servers: as for `share`.
+        server, name, path_policy, lan, at, ice_servers: as for `share`.
 
     Raises:
         UsageError: the link cannot be used, or the folder belongs to another session.
@@ -291,16 +300,26 @@ async def join(
         ServerUnreachable: we were not in this session before, and the server did not let us in.
         StorageError: the disk refuses.
     """
-    policy = _checked(path_policy)
+    ways = _Ways(policy=_checked(path_policy), lan=_wants_lan(lan), at=at)
     if isinstance(link_or_path, Path):
-        entry = enter_again(link_or_path, server=server, name=name, policy=policy)
+        entry = enter_again(link_or_path, server=server, name=name, **ways)
     else:
         place = None if folder is None else Path(folder)
         if place is not None:
-            await check_empty(link_or_path, place, server=server, name=name)
-        entry = enter_by_link(link_or_path, place, server=server, name=name, policy=policy)
+            await check_empty(link_or_path, place, server=server, name=name, lan=ways["lan"], at=ways["at"])
+        entry = enter_by_link(link_or_path, place, server=server, name=name, **ways)
     async with _running(entry, ice_servers) as session:
         yield session
+
+
+class _Ways(TypedDict):
+    policy: str
+    lan: bool
+    at: Sequence[str]
+
+
+def _wants_lan(lan: bool | None) -> bool:
+    return not os.environ.get("WEFT_NO_LAN") if lan is None else lan
 
 
 def _checked(policy: str) -> str:

@@ -9,6 +9,7 @@ What it decides itself is only who may connect at all; the rest is `hub` and the
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from random import Random
@@ -90,10 +91,19 @@ class RoomServer:
     """A signaling server that lives as long as its `async with` block."""
 
     def __init__(
-        self, settings: Settings, *, report: Report | None = None, random: Random | None = None
+        self,
+        settings: Settings,
+        *,
+        report: Report | None = None,
+        random: Random | None = None,
+        listener: socket.socket | None = None,
+        name: str | None = None,
     ) -> None:
+        """Serve on *listener*, if there is one, instead of the settings' address; clients are told *name*."""
         self._settings = settings
         self._hub = Hub(settings, report or _say_nothing, random or Random())
+        self._hub.name = name or self._hub.name
+        self._bound = listener
         self._trusted = settings.trusted_networks()
         self._gate: _Gate | None = None
         self._listener: asyncio.Server | None = None
@@ -148,8 +158,9 @@ class RoomServer:
         """
         settings = self._settings
         self._gate = _Gate(self._answer, settings)
+        place = {"sock": self._bound} if self._bound else {"host": settings.host, "port": settings.port}
         self._listener = await asyncio.get_running_loop().create_server(
-            self._gate, settings.host, settings.port, ssl=_tls(settings), backlog=_BACKLOG
+            self._gate, **place, ssl=_tls(settings), backlog=_BACKLOG
         )
         self._watch = asyncio.create_task(self._watch_deadlines())
 

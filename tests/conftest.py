@@ -81,4 +81,5 @@ def _own_directories(_places: Path) -> Iterator[None]:
             patch.delenv(name)
         for name in _OURS:
             patch.setenv(name, str(place / name.split("_")[1].lower()))
+        patch.setenv("WEFT_NO_LAN", "1")  # tests that are not about it would find those beside them
         yield

@@ -15,7 +15,9 @@ import pytest
 from peer.cli import main as command_line
 from peer.cli.exit_codes import ExitCode
 from peer.core import (
+    announcement,
     blobs,
+    candidates,
     carrier,
     connections,
     detour,
@@ -33,6 +35,7 @@ from peer.core import (
     sync,
 )
 from peer.edge import sdp
+from peer.edge.lan import beacon, service
 from signaling import messages
 from signaling.settings import Settings
 
@@ -53,6 +56,7 @@ IMPORT_NAMES: Final = {"pyopenssl": "OpenSSL"}
 IMPORTERS: Final = {
     "aiohttp": {
         "peer.edge.endings",
+        "peer.edge.lan.visits",
         "peer.edge.signaling_client",
         "peer.edge.visit",
         "signaling.connection",
@@ -74,13 +78,14 @@ IMPORTERS: Final = {
         "peer.core.invitation",
         "peer.edge.entry",
         "peer.edge.identity",
+        "peer.edge.lan.visits",
         "peer.edge.probes.web",
         "peer.edge.sealed",
         "peer.edge.signaling_client",
         "peer.edge.visit",
         "signaling.proofs",
     },
-    "ifaddr": {"peer.edge.network_watch", "peer.edge.probes.interfaces"},
+    "ifaddr": {"peer.edge.lan.interfaces", "peer.edge.network_watch", "peer.edge.probes.interfaces"},
     "msgspec": {
         "peer.core.certificates",
         "peer.core.frames",
@@ -98,6 +103,7 @@ IMPORTERS: Final = {
     "rapidfuzz": {"peer.core.textdiff"},
     "uvloop": {"peer.cli.running", "signaling.command"},
     "watchfiles": {"peer.edge.change_source"},
+    "zeroconf": {"peer.edge.lan.mdns"},
 }
 """Who may import a library: a module, or a package with all its modules."""
 
@@ -320,6 +326,12 @@ def test_the_protocol_page_has_every_frame_with_all_its_fields(frame: type) -> N
         f"at most {presence.RATE:g} times a second, repeated every {presence.REPEAT:g} s",
         f"{presence.EXPIRES:g} s without any",
         f"`protocol` in `hello` is **{frames.PROTOCOL}**",
+        f"at most {candidates.ROOMS_LIMIT} at a time (`ROOMS_LIMIT`)",
+        f"and the {candidates.REMEMBERED} addresses that answered last",
+        f"UDP port {beacon.BEACON_PORT} (`BEACON_PORT`)",
+        f"groups {beacon.GROUP_IPV4} and {beacon.GROUP_IPV6} with",
+        f"then every {service.ANNOUNCE_EVERY:g} s (`ANNOUNCE_EVERY`)",
+        f"{announcement.BEACON_SIZE} bytes",
     ],
 )
 def test_the_protocol_page_has_the_numbers_of_the_code(words: str) -> None:

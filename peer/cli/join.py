@@ -37,6 +37,7 @@ def join(link: str | None, folder: Path | None, options: Options) -> int:
     Examples:
       weft join 'weft:AUkB...' notes/
       weft join                       go on with the session of this folder
+      weft join 'weft:AUkB...' notes/ --at 192.168.1.20:47801
       pbpaste | weft join - notes/
     """
     settings = load(config_file())
@@ -49,14 +50,32 @@ def join(link: str | None, folder: Path | None, options: Options) -> int:
 
     def opening() -> AbstractAsyncContextManager[SessionLike]:
         name = chosen_name(options, settings)
-        policy = options.path_policy
+        policy, lan, at = options.path_policy, options.lan, options.at
         server = _check_link(invitation, options, settings) if invitation else None
         from peer import api
 
         if invitation:
-            return api.join(invitation, target, server=server, name=name, path_policy=policy, ice_servers=own)
+            return api.join(
+                invitation,
+                target,
+                server=server,
+                name=name,
+                path_policy=policy,
+                lan=lan,
+                at=at,
+                ice_servers=own,
+            )
         server = options.server if options.server_given else None
-        return api.join(target, None, server=server, name=options.name, path_policy=policy, ice_servers=own)
+        return api.join(
+            target,
+            None,
+            server=server,
+            name=options.name,
+            path_policy=policy,
+            lan=lan,
+            at=at,
+            ice_servers=own,
+        )
 
     from peer.cli.running import run  # the first line must not wait for asyncio
 

@@ -43,9 +43,9 @@ People work on the same files at the same time, straight from machine to machine
 
 \b
 Examples:
-  weft serve                                            a server, on one machine
-  weft share notes/ --server http://127.0.0.1:8787      prints a link
-  weft join LINK notes/                                 on another machine
+  weft share notes/                                     prints a link
+  weft join LINK notes/                                 on another machine of this network
+  weft share notes/ --server https://pad.example.org    for people anywhere
 """
 
 

@@ -40,6 +40,8 @@ class Options:
     yes: bool
     no_input: bool
     ice_servers: tuple[str, ...] = ()
+    lan: bool = True
+    at: tuple[str, ...] = ()
 
 
 def interactive(no_input: bool) -> bool:
@@ -75,6 +77,14 @@ _SESSION: Final = (
         envvar="WEFT_PATH",
         show_envvar=True,
         help="Which way to the others: auto takes the direct one and relays until it is found.",
+    ),
+    click.option("--at", metavar="HOST:PORT", multiple=True, help="Where on the network somebody is."),
+    click.option(
+        "--no-lan",
+        is_flag=True,
+        envvar="WEFT_NO_LAN",
+        show_envvar=True,
+        help="Neither look for others on the local network nor be found there.",
     ),
     click.option(
         "--ice-server",
@@ -123,6 +133,8 @@ def session_options(command: Callable[..., int]) -> Callable[..., int]:
         server: str | None,
         name: str | None,
         path_policy: Policy,
+        at: tuple[str, ...],
+        no_lan: bool,
         presence: bool,
         yes: bool,
         no_input: bool,
@@ -131,7 +143,19 @@ def session_options(command: Callable[..., int]) -> Callable[..., int]:
     ) -> int:
         source = click.get_current_context().get_parameter_source("server")
         given = source is ParameterSource.COMMANDLINE
-        options = Options(output, server, given, name, path_policy, presence, yes, no_input, ice_servers)
+        options = Options(
+            output,
+            server,
+            given,
+            name,
+            path_policy,
+            presence,
+            yes,
+            no_input,
+            ice_servers,
+            lan=not no_lan,
+            at=at,
+        )
         return command(options=options, **others)
 
     decorated = output_options(taking)

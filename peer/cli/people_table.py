@@ -28,7 +28,7 @@ Column = tuple[str, Callable[[Peer], str]]
 def lines(session: dict[str, object], *, width: int = 1000, color: bool = False) -> list[str]:
     """One session as people read it, in *width* columns if that can be; missing fields are shown as `-`."""
     peers, server = peers_of(session), _server(session)
-    shown = _head(session, count(len(peers), "other"), server, width)
+    shown = [*_head(session, count(len(peers), "other"), server, width), *_at(session)]
     if not peers:
         return [*shown, "  nobody else is here"]
     return [*shown, *_table(peers, server.partition(" ")[0], width, color), *_notes(peers, width)]
@@ -48,12 +48,21 @@ def _head(session: dict[str, object], others: str, server: str, width: int) -> l
     return [f"{first} · {rest}"] if len(first) + len(rest) + 3 <= width else [first, f"  {rest}"]
 
 
+def _at(session: dict[str, object]) -> list[str]:
+    """Where others on the network can be sent, if looking is not enough for them."""
+    lan = session.get("lan")
+    at = lan.get("at") if isinstance(lan, dict) else None
+    return [f"  on this network  --at {plain(str(at[0]))}"] if isinstance(at, list) and at else []
+
+
 def _server(session: dict[str, object]) -> str:
     server = session.get("server")
     if not isinstance(server, dict):
         return plain(str(server)) if server else "-"
     address, state = server.get("url"), server.get("state")
-    named = host(address) if isinstance(address, str) and address else "-"
+    if not address:
+        return "none"
+    named = host(str(address))
     return named if state in (None, "connected") else f"{named} ({plain(str(state))})"
 
 

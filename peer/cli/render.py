@@ -103,7 +103,7 @@ class Terminal:
         self._silent: set[str] = set()
         self._progress: dict[str, float] = {}
         self._where: dict[str, str | None] = {}
-        self._server_lost = False
+        self._server_lost, self._has_server = False, True
         self._steps: dict[str, float] = {}
         self._alone_at: float | None = None
         self._began = steady()
@@ -143,12 +143,15 @@ class Terminal:
         self._line(f"    {paint(command, 'strong', self._setting.color)}")
         self._line("")
         self._line("  Whoever has this link can take part: hand it over like a key.")
+        if not self._has_server:
+            self._line("  It works on this network. With --server URL on both sides you meet from anywhere.")
         self._line(f"  {self._dim('Ctrl-C leaves (files stay).   weft status   weft stop')}")
         self._line("")
 
     def _learn_server(self, status: dict[str, object]) -> None:
         server = status.get("server")
         address = server.get("url") if isinstance(server, dict) else None
+        self._has_server = bool(address)
         if isinstance(address, str) and address:
             self._server = host(address)
 

@@ -24,7 +24,8 @@ def share(path: Path | None, options: Options) -> int:
 
     \b
     Examples:
-      weft share notes/ --server pad.example.org
+      weft share notes/                            meet on the local network
+      weft share notes/ --server pad.example.org   or from anywhere
       weft share                      go on with the session of this folder
       weft share -q notes/ | mail -s "join me" ben@example.org
     """
@@ -32,7 +33,7 @@ def share(path: Path | None, options: Options) -> int:
     settings = load(config_file())
     server = chosen_server(options, settings)
     ice_servers = chosen_ice_servers(options.ice_servers, settings)
-    _check(folder, server)
+    _check(folder, server, options)
     guard_large_folder(folder, options)
     view = make_view(options, "share", folder, server=server or "")
     view.opening()
@@ -46,7 +47,13 @@ def share(path: Path | None, options: Options) -> int:
             # It has a name and a server: only a flag changes them, no general setting.
             name, place = options.name, options.server if options.server_given else None
         return api.share(
-            folder, server=place, name=name, path_policy=options.path_policy, ice_servers=ice_servers
+            folder,
+            server=place,
+            name=name,
+            path_policy=options.path_policy,
+            lan=options.lan,
+            at=options.at,
+            ice_servers=ice_servers,
         )
 
     from peer.cli.running import run  # the first line must not wait for asyncio
@@ -54,8 +61,9 @@ def share(path: Path | None, options: Options) -> int:
     return run(view, opening)
 
 
-def _check(folder: Path, server: str | None) -> None:
-    if _was_shared(folder) or (folder.exists() and server) or recovered(folder):
+def _check(folder: Path, server: str | None, options: Options) -> None:
+    can_meet = server or options.lan or options.at
+    if _was_shared(folder) or (folder.exists() and can_meet) or recovered(folder):
         return
     if not folder.exists():
         raise Failure(
@@ -65,8 +73,8 @@ def _check(folder: Path, server: str | None) -> None:
         Problem(
             "E-NO-SERVER",
             ExitCode.USAGE,
-            "no server is named, and people meet at one",
-            likely='nothing is set: no --server, no WEFT_SERVER, no server = "…" in config.toml',
+            "no server is named, and the local network is not to be used: there is nowhere to meet",
+            likely="--no-lan or WEFT_NO_LAN is set, and no --server, WEFT_SERVER or server in config.toml",
             do=f"weft share {folder} --server https://pad.example.org   or with one of your own:\n"
             f"weft serve   and   weft share {folder} --server http://127.0.0.1:8787",
         )

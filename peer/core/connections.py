@@ -7,6 +7,7 @@ these meet in one `Link` per peer, whose pulse is watched.
 from collections.abc import Callable
 from typing import Final, assert_never
 
+from peer.core import rooms
 from peer.core.actions import Action, CheckServer, Tell
 from peer.core.carrier import Lane
 from peer.core.events import (
@@ -24,7 +25,7 @@ from peer.core.events import (
 )
 from peer.core.frames import Bye, Frame, encode
 from peer.core.greeting import REFUSED_FOR, Greeting, Setup
-from peer.core.ids import Attempt, PeerId, device_of
+from peer.core.ids import Attempt, PeerId, device_of, room_of
 from peer.core.link import PING_EVERY, SILENT_AFTER, Carrier, Link, Listener, Member
 from peer.core.notices import PeerJoined, PeerLeft, PeerPong, PeerSilent, ServerState, Warned
 from peer.core.outage import Outage
@@ -103,52 +104,76 @@ class Connections:
             self._receive(link, carrier, event.data, now)
 
     def _server(self, event: ServerEntered | ServerLost, now: float) -> None:
-        self._lose_relays(now)
+        room = room_of(event.address) if isinstance(event, ServerEntered) else event.room
+        for link in self.links():
+            for carrier in rooms.through(link, room):
+                self._lose(link, carrier, now)
         if isinstance(event, ServerEntered):
-            self._steps.entered(event.members, now)
-            self._greeting.entered(event.address, event.members, now)
-            self._emit(Tell(ServerState("connected", event.motd, event.server)))
+            if not room:  # those of a local network come and go by themselves
+                self._steps.entered(event.members, now)
+            for member in event.members if room else ():
+                self._steps.found(member, now)
+            self._greeting.entered(event.address, event.members, now, event.path)
+            state = ServerState("connected", event.motd, event.server)
         else:
-            self._steps.lost(now)
-            self._greeting.server_lost()
-            self._emit(Tell(ServerState("lost", event.reason)))
+            if not room:
+                self._steps.lost(now)
+            self._greeting.server_lost(event.room)
+            state = ServerState("lost", event.reason)
+        if not room:
+            self._emit(Tell(state))
 
     def _member(self, event: MemberJoined | MemberAway | MemberLeft, now: float) -> None:
-        link = self.link_on(event.address)
+        found = self._found(event.address)
         if not isinstance(event, MemberJoined):
             self._greeting.left(event.address)
-        if link is not None and link.relay is not None:
-            self._lose(link, link.relay, now)
-            if isinstance(event, MemberLeft) and link.direct is not None:
+        if found is not None:
+            link = found[0]
+            self._lose(*found, now)
+            other = link.direct or link.relay
+            if isinstance(event, MemberLeft) and other is not None:
                 link.doubt(now)
-                link.direct.ping(now, self._summary())
+                other.ping(now, self._summary())
         if isinstance(event, MemberJoined):
             self._steps.found(event.address, now)
             self._greeting.joined(event.address, now)
 
-    def _lose_relays(self, now: float) -> None:
-        for link in self.links():
-            if link.relay is not None:
-                self._lose(link, link.relay, now)
+    def _found(self, address: bytes) -> tuple[Link, Carrier] | None:
+        pairs = ((link, link.carrier(address)) for link in self._links.values())
+        return next(((link, carrier) for link, carrier in pairs if carrier is not None), None)
 
     def _relay(self, event: Sealed | SealBroken | RelayPieceArrived, now: float) -> None:
-        link = self.link_on(event.address)
+        found = self._found(event.address)
         match event:
             case Sealed():
-                if link is not None and link.relay is not None:
-                    link.detach(link.relay, close=False)
+                if found is not None:
+                    self._begin_again(*found, now)
                 self._greeting.sealed(event.address, event.device, event.binding, now)
             case SealBroken():
-                if link is not None and link.relay is not None:
-                    self._lose(link, link.relay, now)
+                if found is not None:
+                    self._lose(*found, now)
                 self._greeting.broken(event.address, now)
             case RelayPieceArrived():
-                if link is not None and link.relay is not None:
-                    self._receive(link, link.relay, event.data, now)
+                if found is not None:
+                    self._receive(*found, event.data, now)
                 else:
                     self._greet(event.address, event.data, now)
             case _:
                 assert_never(event)
+
+    def _begin_again(self, link: Link, carrier: Carrier, now: float) -> None:
+        """The other side made a new TLS session in place of the one that carried this."""
+        before = link.content
+        link.detach(carrier, close=False)
+        if link.content is not None and link.content is not before:
+            self._through_another(link, None, now)
+
+    def _through_another(self, link: Link, before: Carrier | None, now: float) -> None:
+        """Content goes through another room from now on."""
+        if before is not None:
+            before.out.drop_waiting(Lane.BULK)  # it is asked for again over the new path
+        self._user.link_moved(link, now)
+        self._paths.tell(link, now)
 
     def _greet(self, address: bytes, piece: bytes, now: float) -> None:
         try:
@@ -172,20 +197,17 @@ class Connections:
         if link is None:
             self._forget_last_run(member, now)
             link = Link(member, self._setup.policy, now, self._emit)
-            link.relay = carrier
+            rooms.attach(link, carrier)
             self._links[member.id] = link
             self._paths.meet(link, now)
             self._steps.sealed(member, carrier.key, now)
             self._emit(Tell(PeerJoined(member.short, member.name, member.role)))
             self._user.link_opened(link, now)
         else:
-            if link.relay is not None:
-                link.detach(link.relay)
-            link.relay = carrier
-            link.doubted_until = None
-            if link.direct is None:
+            before = link.content
+            if rooms.attach(link, carrier):
                 link.next_ping = now
-                self._user.link_moved(link, now)
+                self._through_another(link, before, now)
             self._paths.relay_is_back(link, now)
             self._back(link, now)
         self._paths.tell(link, now)
@@ -288,16 +310,17 @@ class Connections:
         self._drop(link, "refused", now)
 
     def _drop(self, link: Link, reason: str, now: float) -> None:
-        relay = link.relay
-        for carrier in link.carriers():
+        carriers = link.carriers()
+        for carrier in carriers:
             link.detach(carrier)
         self._paths.forget(link)
         del self._links[link.member.id]
         self._user.link_closed(link)
         self._emit(Tell(PeerLeft(link.member.short, link.member.name, reason)))
-        if reason in ("silent", "refused") and relay is not None and isinstance(relay.key, bytes):
-            # still in the room as far as the server knows: it may wake up, or mend its ways
-            self._greeting.broken(relay.key, now, wait=REFUSED_FOR if reason == "refused" else 0.0)
+        for carrier in carriers:
+            if reason in ("silent", "refused") and isinstance(carrier.key, bytes):
+                # still in the room as far as the server knows: it may wake up, or mend its ways
+                self._greeting.broken(carrier.key, now, wait=REFUSED_FOR if reason == "refused" else 0.0)
 
     def leave(self, now: float) -> None:
         """Say goodbye to everyone, once, after what is still queued for them."""
@@ -335,9 +358,9 @@ class Connections:
             self._emit(Tell(PeerSilent(link.member.short, link.member.name, round(silence, 1))))
         if now >= link.next_ping:
             link.next_ping = now + PING_EVERY
-            carrier = link.direct or link.relay
-            if carrier is not None:
-                carrier.ping(now, self._summary())
+            before = link.content
+            if rooms.ping(link, now, self._summary()):
+                self._through_another(link, before, now)
 
     def pump(self, now: float) -> None:
         """Send what may be sent."""

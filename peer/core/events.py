@@ -73,22 +73,27 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ServerEntered:
-    """We are in the room of *server* (its address), perhaps again, or of another one than before.
+    """We are in a room; *members* are the addresses of those who were there before us.
 
-    *members* are the addresses of those who were there before us.
+    It is perhaps the same again, or another one than before.  *server* is its server's address, *called* what
+    that calls itself, *path* what a link through this room is called: `relay`, or `lan` where the server is a
+    peer's own.
     """
 
     address: bytes
     members: tuple[bytes, ...]
     motd: str = ""
     server: str = ""
+    path: str = "relay"
+    called: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerLost:
-    """The connection to the server ended; every relayed link ended with it."""
+    """The connection to the server of *room* ended; every link through that room ended with it."""
 
     reason: str
+    room: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

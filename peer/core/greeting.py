@@ -17,7 +17,7 @@ from peer.core.actions import Action, CloseSeal, OpenSeal, Tell
 from peer.core.carrier import LANE_MASK, Lane
 from peer.core.certificates import verify_chain
 from peer.core.frames import PROTOCOL, Bye, Frame, Hello, Proof, encode
-from peer.core.ids import DeviceKey, PeerId, client_of, device_of, peer_id
+from peer.core.ids import DeviceKey, PeerId, client_of, device_of, peer_id, room_of
 from peer.core.link import Carrier, Member
 from peer.core.notices import Warned
 from peer.errors import Refused, RemoteError
@@ -101,20 +101,29 @@ class Greeting:
         self._setup = setup
         self._emit = emit
         self._admit = admit
-        self._address = b""
+        self._rooms: dict[bytes, tuple[bytes, str]] = {}
         self._approaches: dict[bytes, _Approach] = {}
         self._refused: dict[bytes, float] = {}
 
-    def entered(self, address: bytes, members: tuple[bytes, ...], now: float) -> None:
-        """We are in the room under *address*, with *members*."""
-        self._address = address
-        self._approaches.clear()
+    def entered(self, address: bytes, members: tuple[bytes, ...], now: float, path: str = "relay") -> None:
+        """We are in a room under *address*, with *members*; links through it are called *path*."""
+        room = room_of(address)
+        self._rooms[room] = (address, path)
+        for approached in self._in_room(room):
+            del self._approaches[approached]
         for member in members:
             self.joined(member, now)
 
+    def _in_room(self, room: bytes) -> list[bytes]:
+        return [address for address in self._approaches if room_of(address) == room]
+
+    def _own_address(self, address: bytes) -> bytes:
+        """What we are called in the room of *address*; empty if we are not in it."""
+        return self._rooms.get(room_of(address), (b"", ""))[0]
+
     def joined(self, address: bytes, now: float) -> None:
         """Somebody is in the room: start, or wait for them to."""
-        if address == self._address:
+        if address == self._own_address(address):
             return
         self._approaches.pop(address, None)
         approach = self._approach(address)
@@ -122,10 +131,11 @@ class Greeting:
             self._open(address, approach, now)
 
     def _approach(self, address: bytes) -> _Approach | None:
-        """What we know of this address; `None` if there are too many to begin with another one."""
+        """What we know of this address; `None` if we are not in its room, or deal with too many already."""
         approach = self._approaches.get(address)
-        if approach is None and len(self._approaches) < APPROACHES_LIMIT:
-            approach = self._approaches[address] = _Approach(initiator=self._address < address)
+        is_welcome = room_of(address) in self._rooms and len(self._approaches) < APPROACHES_LIMIT
+        if approach is None and is_welcome:
+            approach = self._approaches[address] = _Approach(initiator=self._own_address(address) < address)
         return approach
 
     def left(self, address: bytes) -> None:
@@ -133,11 +143,12 @@ class Greeting:
         if self._approaches.pop(address, None) is not None:
             self._emit(CloseSeal(address))
 
-    def server_lost(self) -> None:
-        """The room is gone, and all addresses with it."""
-        for address in self._approaches:
+    def server_lost(self, room: bytes = b"") -> None:
+        """A room is gone, and all addresses in it."""
+        self._rooms.pop(room, None)
+        for address in self._in_room(room):
             self._emit(CloseSeal(address))
-        self._approaches.clear()
+            del self._approaches[address]
 
     def sealed(self, address: bytes, device: DeviceKey, binding: bytes, now: float) -> None:
         """TLS stands: prove that we hold the session's secret, over a carrier that is not trusted yet."""
@@ -151,7 +162,7 @@ class Greeting:
         approach.device = device
         approach.binding = binding
         approach.proved = False
-        approach.carrier = Carrier(address, now, "relay")
+        approach.carrier = Carrier(address, now, self._rooms[room_of(address)][1])
         approach.deadline = now + GREETING_TIMEOUT
         self._say(approach.carrier, Proof(self._mac(binding, initiator=approach.initiator)))
 

@@ -7,7 +7,18 @@ machine share a device key and are still two peers.
 from hashlib import blake2b
 from typing import Final, NewType
 
-__all__ = ["INDEX", "Attempt", "DeviceKey", "DocId", "PeerId", "client_of", "device_of", "peer_id"]
+__all__ = [
+    "ADDRESS_SIZE",
+    "INDEX",
+    "Attempt",
+    "DeviceKey",
+    "DocId",
+    "PeerId",
+    "client_of",
+    "device_of",
+    "peer_id",
+    "room_of",
+]
 
 DeviceKey = NewType("DeviceKey", bytes)
 """Raw Ed25519 public key of one installation, 32 bytes."""
@@ -20,6 +31,9 @@ DocId = NewType("DocId", bytes)
 
 Attempt = NewType("Attempt", int)
 """Our own number for one try at a direct path; never sent."""
+
+ADDRESS_SIZE: Final = 8
+"""Bytes of an address as a room server gives it."""
 
 CLIENT_BITS: Final = 53
 """Of a CRDT client id: as many as Yjs can hold, so that two runs never get the same."""
@@ -36,6 +50,14 @@ def peer_id(device: DeviceKey, instance: bytes) -> PeerId:
 def device_of(peer: PeerId) -> DeviceKey:
     """The device half of a peer's name."""
     return DeviceKey(peer[:32])
+
+
+def room_of(address: bytes) -> bytes:
+    """Which of the rooms that we are in has this address: what stands before the server's own bytes.
+
+    Empty for the room of the server that the session names; the edge numbers those of a local network.
+    """
+    return address[:-ADDRESS_SIZE]
 
 
 def client_of(peer: PeerId) -> int:

@@ -33,7 +33,16 @@ from peer.core.certificates import (
 from peer.errors import RemoteError, UsageError
 from signaling.messages import room_id
 
-__all__ = ["SECRET_SIZE", "SERVERS_LIMIT", "Invitation", "link_key", "parse_invitation", "room_private_key"]
+__all__ = [
+    "SECRET_SIZE",
+    "SERVERS_LIMIT",
+    "Invitation",
+    "lan_key",
+    "lan_room_key",
+    "link_key",
+    "parse_invitation",
+    "room_private_key",
+]
 
 SECRET_SIZE: Final = 32
 """Bytes of the room secret S: nobody guesses 256 bits."""
@@ -75,13 +84,30 @@ _decode = msgspec.msgpack.Decoder(_Body).decode
 
 def room_private_key(secret: bytes) -> Ed25519PrivateKey:
     """Derive the key that opens the room from the room secret S (HKDF, RFC 5869)."""
-    seed = HKDF(algorithm=SHA256(), length=KEY_SIZE, salt=_SALT, info=b"room").derive(secret)
-    return Ed25519PrivateKey.from_private_bytes(seed)
+    return Ed25519PrivateKey.from_private_bytes(_derived(secret, b"room"))
+
+
+def lan_room_key(secret: bytes) -> Ed25519PrivateKey:
+    """Derive the key that opens the room on members' own servers.
+
+    Another one than the server's, so that who listens on a local network cannot tell which room on which
+    server the same people meet in.
+    """
+    return Ed25519PrivateKey.from_private_bytes(_derived(secret, b"lan room"))
 
 
 def link_key(secret: bytes) -> bytes:
     """Derive the key by which members prove to each other that they hold S (HKDF, RFC 5869)."""
-    return HKDF(algorithm=SHA256(), length=KEY_SIZE, salt=_SALT, info=b"link").derive(secret)
+    return _derived(secret, b"link")
+
+
+def lan_key(secret: bytes) -> bytes:
+    """Derive the key by which members recognise each other's announcements (HKDF, RFC 5869)."""
+    return _derived(secret, b"lan")
+
+
+def _derived(secret: bytes, label: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=KEY_SIZE, salt=_SALT, info=label).derive(secret)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -1,9 +1,9 @@
 """The authenticated channel to one peer: which carriers it has, which one it uses, and its pulse.
 
-A link begins on the relay and moves to a direct path when one opens; it falls back when that path
-dies.  Content (lanes EDITS and BULK) always goes over exactly one carrier, the *content carrier*;
-whoever owns the link is told when it changes, because then both sides compare what they hold.  Edits
-that the direct path does not acknowledge go over the relay too (`detour.py`).
+A link begins on the relay and moves to a direct path when one opens; it falls back when that path dies; of
+several shared rooms (`rooms.py`) one is the relay, the others are spares.  Content (lanes EDITS and BULK)
+goes over exactly one carrier, the *content carrier*; whoever owns the link is told when it changes: then
+both sides compare what they hold.  Edits not acknowledged there go over the relay too (`detour.py`).
 """
 
 from collections.abc import Callable, Iterable
@@ -184,6 +184,7 @@ class Link:
         self.member = member
         self.since = now
         self.relay: Carrier | None = None
+        self.spares: list[Carrier] = []
         self.direct: Carrier | None = None
         self.retired: Carrier | None = None
         self.retired_until = 0.0
@@ -211,17 +212,14 @@ class Link:
         """The carrier for content, or `None` while there is none."""
         if self.direct is not None:
             return self.direct
-        return self.relay if self.allows_relay else None
+        relay = self.relay
+        return relay if relay is not None and (self.allows_relay or relay.path == "lan") else None
 
     @property
     def heard(self) -> float:
         """When anything last came from this peer."""
-        heard = self._heard_before
-        if self.direct is not None and self.direct.heard > heard:
-            heard = self.direct.heard
-        if self.relay is not None and self.relay.heard > heard:
-            heard = self.relay.heard
-        return heard
+        standing = (c for c in (self.direct, self.relay, *self.spares) if c is not None)
+        return max((self._heard_before, *(carrier.heard for carrier in standing)))
 
     @property
     def path(self) -> str | None:
@@ -230,7 +228,7 @@ class Link:
 
     def carriers(self) -> list[Carrier]:
         """Those that stand, the preferred one first."""
-        return [c for c in (self.direct, self.relay, self.retired) if c is not None]
+        return [c for c in (self.direct, self.relay, *self.spares, self.retired) if c is not None]
 
     def carrier(self, key: bytes | Attempt) -> Carrier | None:
         """The carrier with this address or attempt."""
@@ -277,7 +275,7 @@ class Link:
         for carrier in self.carriers():
             carrier.acknowledge(now)
             if carrier.out.frames:
-                held = carrier is self.relay and self._undecided_until is not None
+                held = carrier.path == "relay" and self._undecided_until is not None
                 for order in carrier.orders(bulk=RELAY_BUDGET if held else None):
                     self._emit(order)
 
@@ -288,7 +286,8 @@ class Link:
             return
         detour.acknowledged(direct.out.edits_acked)
         detour.stamp(now)
-        if relay is None or not self.allows_relay or not detour.is_late(now, self.patience):
+        may_carry = self.allows_relay or (relay is not None and relay.path == "lan")
+        if relay is None or not may_carry or not detour.is_late(now, self.patience):
             return
         while relay.out.has_room(Lane.EDITS, DETOUR_AHEAD) and (frame := detour.take()) is not None:
             relay.out.push(Lane.EDITS, frame)
@@ -339,8 +338,10 @@ class Link:
         elif carrier is self.retired:
             self.retired = None
         elif carrier is self.relay:
-            self.relay = None
+            self.relay = self.spares.pop(0) if self.spares else None
             self.detour.begin_again()
+        elif carrier in self.spares:
+            self.spares.remove(carrier)
         if close:
             self._emit(carrier.closing(drain=drain))
 

@@ -7,6 +7,7 @@ import contextlib
 import getpass
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,10 +15,12 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from peer.core.candidates import Endpoint
 from peer.core.certificates import FOREVER, Role, issue, public_bytes
 from peer.core.invitation import Invitation, parse_invitation
 from peer.edge import registry
 from peer.edge.identity import Identity, load_identity
+from peer.edge.lan.endpoint import parse_endpoint
 from peer.edge.node import Plan
 from peer.edge.registry import SessionRecord
 from peer.edge.store import Store
@@ -33,6 +36,20 @@ NAME_LIMIT: Final = 64
 
 class _UnfinishedError(UsageError):
     """The program or the disk stopped us when this folder was being set up; nothing is in it yet."""
+
+
+At = Sequence[str]
+"""Where on the network members are, as a person writes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How others are to be met: see `Plan`; *server* is one to use from now on, if any."""
+
+    server: str | None
+    policy: str
+    lan: bool
+    at: tuple[Endpoint, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,27 +83,36 @@ def own_name(name: str | None) -> str:
     return name
 
 
-def enter_new(folder: Path | None, *, server: str | None, name: str | None, policy: str) -> Entry:
+def enter_new(
+    folder: Path | None, *, server: str | None, name: str | None, policy: str, lan: bool = False, at: At = ()
+) -> Entry:
     """Start a session, or go on with the one that *folder* belongs to.
 
     Raises:
-        UsageError: the folder is not there, or no server is known.
+        UsageError: the folder is not there, or no server is known and the local network is not wanted.
         StorageError: the disk refuses.
     """
-    identity = load_identity()
+    identity, ways = load_identity(), Ways(server, policy, lan, _endpoints(at))
     if folder is None:
-        return _in_memory(identity, _new_record(identity, own_name(name), server, None), policy)
+        return _in_memory(identity, _new_record(identity, own_name(name), ways, None), ways)
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: name one that exists, or make it first")
     replica = registry.find(folder)
     if replica is not None:
         with contextlib.suppress(_UnfinishedError):
-            return _resume(identity, replica, server=server, name=name, policy=policy)
-    return _begin(identity, folder, _new_record(identity, own_name(name), server, folder), policy)
+            return _resume(identity, replica, ways, name=name)
+    return _begin(identity, folder, _new_record(identity, own_name(name), ways, folder), ways)
 
 
 def enter_by_link(
-    link: str, folder: Path | None, *, server: str | None, name: str | None, policy: str
+    link: str,
+    folder: Path | None,
+    *,
+    server: str | None,
+    name: str | None,
+    policy: str,
+    lan: bool = False,
+    at: At = (),
 ) -> Entry:
     """Join by invitation, or go on where this folder has been in that session before.
 
@@ -95,25 +121,27 @@ def enter_by_link(
         StorageError: the disk refuses.
     """
     invitation = parse_invitation(link)
-    identity = load_identity()
-    record = _joined_record(identity, invitation, own_name(name), server, folder)
+    identity, ways = load_identity(), Ways(server, policy, lan, _endpoints(at))
+    record = _joined_record(identity, invitation, own_name(name), ways, folder)
     replica = registry.find(folder, lost_ok=True) if folder is not None and folder.exists() else None
     if folder is None or replica is None:
         invitation.check_date(time.time())
         if folder is None:
-            return _in_memory(identity, record, policy)
-        return _begin(identity, folder, record, policy, newcomer=True)
+            return _in_memory(identity, record, ways)
+        return _begin(identity, folder, record, ways, newcomer=True)
     if replica.session != record.session.hex():
         raise UsageError(
             f"{folder} belongs to another session already: join into another folder, or remove "
             f"{folder / '.weft'} if you are done with that one"
         )
     with contextlib.suppress(_UnfinishedError):
-        return _resume(identity, replica, server=server, name=name, policy=policy, link=invitation)
-    return _begin(identity, folder, record, policy, newcomer=True)
+        return _resume(identity, replica, ways, name=name, link=invitation)
+    return _begin(identity, folder, record, ways, newcomer=True)
 
 
-def enter_again(folder: Path, *, server: str | None, name: str | None, policy: str) -> Entry:
+def enter_again(
+    folder: Path, *, server: str | None, name: str | None, policy: str, lan: bool = False, at: At = ()
+) -> Entry:
     """Go on with the session of a folder.
 
     Raises:
@@ -127,13 +155,13 @@ def enter_again(folder: Path, *, server: str | None, name: str | None, policy: s
             f"{folder} belongs to no session on this machine: give the link that `weft share` printed, "
             f"or share it with `weft share {folder}`"
         )
-    return _resume(load_identity(), replica, server=server, name=name, policy=policy)
+    return _resume(load_identity(), replica, Ways(server, policy, lan, _endpoints(at)), name=name)
 
 
 # --- records ------------------------------------------------------------------------------------------
 
 
-def _new_record(identity: Identity, name: str, server: str | None, folder: Path | None) -> SessionRecord:
+def _new_record(identity: Identity, name: str, ways: Ways, folder: Path | None) -> SessionRecord:
     owner_seed = os.urandom(32)
     owner = Ed25519PrivateKey.from_private_bytes(owner_seed)
     session = public_bytes(owner)
@@ -156,7 +184,7 @@ def _new_record(identity: Identity, name: str, server: str | None, folder: Path 
         chain=(mine,),
         role=Role.OWNER.word,
         name=name,
-        servers=_servers(server, ()),
+        servers=_servers(ways, ()),
         created_unix=time.time(),
         folder="" if folder is None else str(folder.resolve()),
         invite_seed=invitation.key_seed,
@@ -166,7 +194,7 @@ def _new_record(identity: Identity, name: str, server: str | None, folder: Path 
 
 
 def _joined_record(
-    identity: Identity, invitation: Invitation, name: str, server: str | None, folder: Path | None
+    identity: Identity, invitation: Invitation, name: str, ways: Ways, folder: Path | None
 ) -> SessionRecord:
     return SessionRecord(
         session=invitation.session,
@@ -174,7 +202,7 @@ def _joined_record(
         chain=invitation.certify(identity.device),
         role=invitation.role.word,
         name=name,
-        servers=_servers(server, invitation.servers),
+        servers=_servers(ways, invitation.servers),
         created_unix=time.time(),
         folder="" if folder is None else str(folder.resolve()),
         invite_seed=invitation.key_seed,
@@ -182,14 +210,19 @@ def _joined_record(
     )
 
 
-def _servers(server: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
+def _servers(ways: Ways, known: tuple[str, ...]) -> tuple[str, ...]:
+    server = ways.server
     servers = known if server is None else (server, *(other for other in known if other != server))
-    if not servers:
+    if not servers and not ways.lan and not ways.at:
         raise UsageError(
-            "no server is known where you could meet: start one with `weft serve`, and name it with "
-            "--server http://HOST:8787"
+            "no server is known where you could meet, and the local network is not to be used: start one "
+            "with `weft serve`, and name it with --server http://HOST:8787"
         )
     return servers[:3]
+
+
+def _endpoints(at: At) -> tuple[Endpoint, ...]:
+    return tuple(parse_endpoint(text) for text in at)
 
 
 def _link(record: SessionRecord) -> str:
@@ -201,13 +234,27 @@ def _link(record: SessionRecord) -> str:
 # --- stores -------------------------------------------------------------------------------------------
 
 
-def _in_memory(identity: Identity, record: SessionRecord, policy: str) -> Entry:
-    plan = Plan(identity, record, None, None, record.servers, policy)
+def _in_memory(identity: Identity, record: SessionRecord, ways: Ways) -> Entry:
+    plan = _plan(identity, record, None, None, ways)
     return Entry(plan, _link(record), resumed=False)
 
 
+def _plan(
+    identity: Identity,
+    record: SessionRecord,
+    store: Store | None,
+    folder: Path | None,
+    ways: Ways,
+    *,
+    newcomer: bool = False,
+) -> Plan:
+    # who wants nothing but what the server offers does not want the local network beside it
+    lan = ways.lan and (ways.policy not in ("relay", "turn") or not record.servers)
+    return Plan(identity, record, store, folder, record.servers, ways.policy, newcomer, lan, ways.at)
+
+
 def _begin(
-    identity: Identity, folder: Path, record: SessionRecord, policy: str, *, newcomer: bool = False
+    identity: Identity, folder: Path, record: SessionRecord, ways: Ways, *, newcomer: bool = False
 ) -> Entry:
     store = Store.open(registry.create(folder, record.session).database)
     try:
@@ -215,17 +262,16 @@ def _begin(
     except BaseException:
         store.close()
         raise
-    plan = Plan(identity, record, store, folder.resolve(), record.servers, policy, newcomer)
+    plan = _plan(identity, record, store, folder.resolve(), ways, newcomer=newcomer)
     return Entry(plan, _link(record), resumed=False)
 
 
 def _resume(
     identity: Identity,
     replica: registry.Replica,
+    ways: Ways,
     *,
-    server: str | None,
     name: str | None,
-    policy: str,
     link: Invitation | None = None,
 ) -> Entry:
     store = Store.open(replica.database)
@@ -239,7 +285,7 @@ def _resume(
         known = record.servers if link is None else (*link.servers, *record.servers)
         record = msgspec.structs.replace(
             record,
-            servers=_servers(server, tuple(dict.fromkeys(known))),
+            servers=_servers(ways, tuple(dict.fromkeys(known))),
             name=record.name if name is None else own_name(name),
         )
         registry.save_record(store, record)
@@ -248,5 +294,5 @@ def _resume(
         raise
     # a copy of somebody's folder, or one that was stopped before anybody showed it the session
     newcomer = not store.documents() and (replica.copied or record.owner_seed is None)
-    plan = Plan(identity, record, store, replica.folder, record.servers, policy, newcomer)
+    plan = _plan(identity, record, store, replica.folder, ways, newcomer=newcomer)
     return Entry(plan, _link(record), resumed=True)

@@ -1,11 +1,9 @@
 """One running session on this machine: the core, and everything that joins it to the world.
 
-Made from a `Plan`, started once, closed once.  Nothing here decides about the session; it only builds the
-parts, tells them of each other in one place, and takes them down in the right order.
-
-A server that refuses us for good (`Trouble` with code `E-SERVER`, `server_state` is `refused`) does not end
-the session: whoever is connected directly stays, files and texts go on being kept here, and everything is
-brought together the next time that the session is started.
+Made from a `Plan`, started once, closed once.  Nothing here decides about the session; it builds the parts,
+tells them of each other, and takes them down in the right order.  A server that refuses us for good
+(`Trouble` with code `E-SERVER`, `server_state` is `refused`) does not end the session: whoever is connected
+directly stays, and everything is brought together the next time that the session is started.
 """
 
 import asyncio
@@ -13,7 +11,6 @@ import contextlib
 import os
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,6 +19,7 @@ from typing import Final
 
 from peer.core.actions import AppendUpdate, SaveShadow
 from peer.core.bare import Bare
+from peer.core.candidates import Endpoint
 from peer.core.documents import Documents
 from peer.core.events import (
     DirectPieceArrived,
@@ -37,9 +35,8 @@ from peer.core.events import (
 )
 from peer.core.files import Files
 from peer.core.greeting import Setup
-from peer.core.ids import INDEX, DocId, peer_id
+from peer.core.ids import INDEX, DocId, peer_id, room_of
 from peer.core.invitation import link_key, room_private_key
-from peer.core.layout import blob_digests
 from peer.core.notices import Notice, SyncDone, Trouble
 from peer.core.session import Session, SharedFolder
 from peer.edge.driver import Driver
@@ -48,12 +45,15 @@ from peer.edge.host_tag import host_tag
 from peer.edge.ice_servers import IceServerLike
 from peer.edge.identity import Identity
 from peer.edge.journal import Journal
+from peer.edge.lan.entrance import Entrance, first_word
 from peer.edge.network_watch import NetworkWatch
 from peer.edge.registry import SessionRecord
+from peer.edge.scan import holds_anything
 from peer.edge.seals import Seals
 from peer.edge.signaling_client import Candidates, SignalingClient
 from peer.edge.store import Store
 from peer.edge.texts import Texts
+from peer.edge.used_blobs import blobs_in_use
 from peer.edge.watcher import Watcher
 from peer.edge.webrtc import DirectPaths
 from peer.errors import ServerUnreachable, StorageError
@@ -66,8 +66,6 @@ SCAN_SECONDS: Final = 0.3
 """For the files of a folder to be known when the session begins."""
 EMPTY_SECONDS: Final = 5.0
 """For somebody with files to come, before a newcomer believes that the session has none."""
-SHADOWS_IN_USE: Final = 2
-"""Contents of a binary file that its shadows keep: what it held last, and what was to be written then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +76,10 @@ class Plan:
         record: the session's secrets and our place in it.
         store: where it is remembered; `None` keeps it in memory only.
         folder: what it is shown as on disk; `None` for documents without a folder.
-        servers: where the room is, best first; none: a session alone.
+        servers: where the room is, best first; none where there is none on the internet.
         policy: one of `policy.POLICIES`.
+        lan: whether to look for others, and be found, on local networks.
+        at: where on the network members are, as a person says.
         ice_servers: the person's own STUN and TURN servers, which come before those of the server.
         newcomer: the session has files that we have never seen; what the folder holds is compared with
             them, and looked at only when they are here, or each would be there twice.
@@ -92,6 +92,8 @@ class Plan:
     servers: tuple[str, ...]
     policy: str = "auto"
     newcomer: bool = False
+    lan: bool = False
+    at: tuple[Endpoint, ...] = ()
     ice_servers: tuple[IceServerLike, ...] = ()
 
 
@@ -114,6 +116,7 @@ class Node:
         self._folder: Folder | None = None
         self._has_begun_scan = False
         self._signaling: SignalingClient | None = None
+        self.lan: Entrance | None = None
         self.server_state = "connecting" if plan.servers else "none"
         try:
             self._build()
@@ -162,19 +165,7 @@ class Node:
                     intact = intact and doc != INDEX
                     self._tell(Trouble("E-STORAGE", f"{error} What is missing comes from the others."))
         if intact:
-            store.keep_blobs(self._blobs_in_use())
-
-    def _blobs_in_use(self) -> set[bytes]:
-        """What the index names, and what the disk held last, holds, or is about to hold.
-
-        Asked before anything runs: later, something may be under way that neither of them names yet.
-        """
-        held: dict[DocId, deque[bytes]] = {}
-        for shadow in self._shadows:
-            if shadow.binary:
-                held.setdefault(shadow.doc, deque(maxlen=SHADOWS_IN_USE)).append(shadow.content)
-        named = blob_digests(self.documents.open(INDEX).index.entries())
-        return named.union(*held.values())
+            store.keep_blobs(blobs_in_use(self._shadows, self.documents))
 
     def _set_up(self) -> Setup:
         record = self.plan.record
@@ -211,17 +202,31 @@ class Node:
         """
         if self.plan.folder is not None:
             await self._open_folder(self.plan.folder)
-        if self.plan.servers:
-            await self._exits.enter_async_context(NetworkWatch(self._network_changed))
-            self._enter(self.plan.servers)
+        await self._connect()
         self._feed(Tick())
         await self._wait_for_scan()
         if self.plan.servers and wait_for_server:
-            reason = await asyncio.shield(self._first_word)
+            reason = await first_word(self._first_word, self.lan)
             if self.driver.failure is not None:
                 raise self.driver.failure
             if reason is not None:
                 raise ServerUnreachable(reason)
+
+    async def _connect(self) -> None:
+        """Look for others; undone in reverse: goodbyes leave through rooms, then through direct paths."""
+        self._exits.push_async_callback(self._paths.aclose)
+        if self.plan.servers or self.plan.lan:
+            await self._exits.enter_async_context(NetworkWatch(self._network_changed))
+        if self.plan.lan or self.plan.at:
+            self.lan = Entrance(
+                self.plan, emit=self._room_event, on_relay=self._seals.receive, warn=self._tell, rng=self._rng
+            )
+            self._exits.push_async_callback(self.lan.aclose)
+            self._go(self.lan.run())
+        if self.plan.servers:
+            self._enter(self.plan.servers)
+        if self.plan.policy != "relay" and (self.lan or self._signaling):
+            self._go(self._paths.warm())
 
     async def _open_folder(self, place: Path) -> None:
         self._folder = folder = Folder(place, self._file_event)
@@ -230,7 +235,7 @@ class Node:
         watcher = Watcher(folder)
         self._exits.push_async_callback(watcher.close)
         await watcher.start()
-        if not (self.plan.newcomer and await asyncio.to_thread(_holds_anything, place)):
+        if not (self.plan.newcomer and await asyncio.to_thread(holds_anything, place)):
             self._scan()
 
     def _scan(self) -> None:
@@ -257,12 +262,8 @@ class Node:
             on_ice_servers=self._use_ice_servers,
         )
         self._paths.before_attempt = self._signaling.check_ice_servers
-        # undone in reverse: goodbyes leave through the server, then through the direct paths
-        self._exits.push_async_callback(self._paths.aclose)
         self._go(self._stay(self._signaling))
         self._exits.push_async_callback(self._signaling.aclose)
-        if self.plan.policy != "relay":
-            self._go(self._paths.warm())
 
     def _go(self, work: Coroutine[object, object, None]) -> None:
         self._exits.push_async_callback(_end, asyncio.create_task(work))
@@ -285,12 +286,16 @@ class Node:
 
     def _server_event(self, event: Event) -> None:
         if isinstance(event, ServerEntered):
-            self._seals.entered(event.address)
             self.server_state = "connected"
             self._first(None)
         elif isinstance(event, ServerLost):
             self.server_state = "lost"
             self._first(event.reason)
+        self._room_event(event)
+
+    def _room_event(self, event: Event) -> None:
+        if isinstance(event, ServerEntered):
+            self._seals.entered(event.address)
         self._feed(event)
 
     def _first(self, word: str | None) -> None:
@@ -342,6 +347,8 @@ class Node:
     def _network_changed(self, event: NetworkChanged) -> None:
         self._feed(event)
         self._check_server()
+        if self.lan is not None:
+            self.lan.look_again()
 
     def _check_server(self) -> None:
         if self._signaling is not None:  # at the start there is none yet
@@ -373,7 +380,10 @@ class Node:
             self._scan()
 
     def _relay(self, address: bytes, payload: bytes) -> None:
-        if self._signaling is not None:
+        if room_of(address):
+            if self.lan is not None:
+                self.lan.send_relay(address, payload)
+        elif self._signaling is not None:
             self._signaling.send_relay(address, payload)
 
     def _document_changed(self, doc: DocId) -> None:
@@ -388,8 +398,3 @@ class Node:
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def _holds_anything(folder: Path) -> bool:
-    with os.scandir(folder) as entries:
-        return any(entry.name != ".weft" for entry in entries)

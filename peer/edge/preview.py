@@ -1,6 +1,7 @@
 """Before joining into a folder that holds files: what would differ, found out without touching it."""
 
 import asyncio
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -8,7 +9,7 @@ from typing import Final
 from peer.core.blobs import BLOB_LIMIT
 from peer.core.notices import Notice, SyncDone
 from peer.edge import registry
-from peer.edge.entry import enter_by_link
+from peer.edge.entry import Entry, enter_by_link
 from peer.edge.ignore import Ignores
 from peer.edge.node import EMPTY_SECONDS, Node
 from peer.edge.safe_paths import Root, read_file
@@ -23,7 +24,15 @@ LISTED: Final = 50
 """Files named; with more, the rest are counted."""
 
 
-async def check_empty(link: str, folder: Path, *, server: str | None, name: str | None) -> None:
+async def check_empty(
+    link: str,
+    folder: Path,
+    *,
+    server: str | None,
+    name: str | None,
+    lan: bool = False,
+    at: Sequence[str] = (),
+) -> None:
     """Make sure that joining into *folder* mixes with nothing that is there.
 
     A folder that is absent, empty, in this session already, or holds nothing but the session's own files is
@@ -36,7 +45,8 @@ async def check_empty(link: str, folder: Path, *, server: str | None, name: str 
     local = await asyncio.to_thread(_local_files, folder)
     if not local:
         return
-    theirs = await _session_files(link, server=server, name=name)
+    entry = enter_by_link(link, None, server=server, name=name, policy="relay", lan=lan, at=at)
+    theirs = await _session_files(entry)
     differing = _differences(local, theirs)
     if differing:
         raise WouldOverwrite(f"{folder} has files of its own ({len(local)}); nothing was changed", differing)
@@ -80,7 +90,7 @@ def _ignore(*_: object) -> None:
     """What cannot be shared does not count."""
 
 
-async def _session_files(link: str, *, server: str | None, name: str | None) -> dict[str, bytes] | None:
+async def _session_files(entry: Entry) -> dict[str, bytes] | None:
     """SHA-256 of the session's files by path, or `None` if nobody showed them in time."""
     done = asyncio.Event()
 
@@ -91,7 +101,6 @@ async def _session_files(link: str, *, server: str | None, name: str | None) -> 
             # a session without files, or somebody who is as new as we are
             asyncio.get_running_loop().call_later(EMPTY_SECONDS, done.set)
 
-    entry = enter_by_link(link, None, server=server, name=name, policy="relay")
     node = Node(entry.plan, tell, done.set)
     try:
         await node.start(wait_for_server=True)

@@ -4,6 +4,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 from peer.core.paths import SCRATCH_PREFIX, check_path
@@ -12,7 +13,7 @@ from peer.edge.safe_paths import Root, sentence
 from peer.edge.scratch import Spot
 from peer.errors import Refused, StorageError
 
-__all__ = ["FILES_LIMIT", "Complain", "walk"]
+__all__ = ["FILES_LIMIT", "Complain", "holds_anything", "walk"]
 
 FILES_LIMIT: Final = 20_000
 """More is a folder of programs or pictures, shared by mistake; each costs memory at every peer."""
@@ -107,3 +108,9 @@ def _fault(entry: os.DirEntry[str], path: str) -> str | None:
     if not _is_directory(entry) and not entry.is_file(follow_symlinks=False):
         return _SPECIAL
     return None
+
+
+def holds_anything(folder: Path) -> bool:
+    """Whether there is anything in *folder* beside our own directory."""
+    with os.scandir(folder) as entries:
+        return any(entry.name != ".weft" for entry in entries)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from peer.core.events import Event, RelayPieceArrived, SealBroken, Sealed
+from peer.core.ids import room_of
 from peer.edge.identity import Identity
 from peer.edge.sealed import Seal
 from peer.errors import RemoteError, TooLarge, Unreachable
@@ -51,18 +52,21 @@ class Seals:
         self._identity = identity
         self._emit = emit
         self._relay = relay
-        self._address = b""
+        self._own: dict[bytes, bytes] = {}
         self._open: dict[bytes, _Open] = {}
         self._epochs: dict[bytes, int] = {}
         self.waiting = 0
         self._waiting: dict[bytes, tuple[int, int]] = {}
 
     def entered(self, address: bytes) -> None:
-        """We are known as *address* from now on; links of an earlier room, or connection, are over."""
-        if address != self._address:  # else the others remember the epochs of our last links
-            self._epochs.clear()
-        self._address = address
-        self._open.clear()
+        """We are known as *address* in its room from now on; links of an earlier connection are over."""
+        room = room_of(address)
+        for other in [other for other in self._open if room_of(other) == room]:
+            del self._open[other]
+        if address != self._own.get(room):  # else the others remember the epochs of our last links
+            for other in [other for other in self._epochs if room_of(other) == room]:
+                del self._epochs[other]
+        self._own[room] = address
 
     def start(self, address: bytes) -> None:
         """Begin a link as its initiator, instead of any that was there."""
@@ -110,13 +114,19 @@ class Seals:
         state = self._open.get(address)
         if state is not None and state.epoch == payload[0]:
             return state
-        is_ours_to_start = self._address < address
-        if is_ours_to_start or len(payload) == 1 or (state is None and len(self._open) >= SEALS_LIMIT):
+        if (
+            self._is_ours_to_start(address)
+            or len(payload) == 1
+            or (state is None and len(self._open) >= SEALS_LIMIT)
+        ):
             return None
         if not self._is_new(address, payload[0]):
             self._relay(address, payload[:1])  # a link that is over: if they do not know that, they must
             return None
         return self._begin(address, payload[0], initiator=False)
+
+    def _is_ours_to_start(self, address: bytes) -> bool:
+        return self._own.get(room_of(address), b"") < address
 
     def _is_new(self, address: bytes, epoch: int) -> bool:
         known = self._epochs.get(address)
@@ -178,7 +188,7 @@ class Seals:
         state = self._open.pop(address)
         if tell_them:
             self._relay(address, bytes((state.epoch,)))
-        if state.told or self._address < address:  # else nobody knows that it was begun
+        if state.told or self._is_ours_to_start(address):  # else nobody knows that it was begun
             self._emit(SealBroken(address, reason))
 
     def _drain(self, address: bytes, state: _Open) -> None:

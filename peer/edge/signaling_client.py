@@ -50,7 +50,7 @@ class SignalingClient:
     call `look_again`.  *emit* is told `ServerEntered`, `ServerLost`, `MemberJoined`, `MemberAway` and
     `MemberLeft`; *on_relay* is given the sender's address and the payload of each frame; *on_ice_servers* is
     given the server's list right before `ServerEntered`.  All three must return at once.  *rng* spreads the
-    waits.
+    waits.  *connector* makes what finds the server's socket, where that is not left to the system.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class SignalingClient:
         *,
         rng: random.Random,
         on_ice_servers: Callable[[Sequence[messages.IceServer]], None] = lambda _: None,
+        connector: Callable[[], "aiohttp.BaseConnector | None"] = lambda: None,
     ) -> None:
         """Raise `UsageError` if one of the servers, as they are now, does not name a server."""
         self._candidates: Candidates = servers if callable(servers) else lambda: servers
@@ -70,6 +71,7 @@ class SignalingClient:
         self._room_key = room_key
         self._emit = emit
         self._on_relay = on_relay
+        self._connector = connector
         self._lent = LentServers(on_ice_servers, rng)
         self._rota = Rota(rng.uniform)
         self._visits: dict[str, tuple[Visit, asyncio.Task[None]]] = {}
@@ -95,7 +97,7 @@ class SignalingClient:
         self._runner = asyncio.current_task()
         aiohttp = await asyncio.to_thread(_import_aiohttp)
         time = asyncio.get_running_loop().time
-        async with aiohttp.ClientSession() as http:
+        async with aiohttp.ClientSession(connector=self._connector()) as http:
             self._start(self._lent.renew(self._ask_for_servers))
             try:
                 while self._fault is None:
@@ -222,7 +224,8 @@ class SignalingClient:
         visit.take = self._take
         self._lent.take(welcome.ice_servers, welcome.ttl)
         motd = "".join(letter for letter in welcome.motd[:_MOTD_LIMIT] if letter.isprintable())
-        self._emit(ServerEntered(visit.address, tuple(visit.members), motd, visit.name))
+        called = welcome.server[:_MOTD_LIMIT]
+        self._emit(ServerEntered(visit.address, tuple(visit.members), motd, visit.name, called=called))
 
     def _leave(self, visit: Visit) -> None:
         """Say goodbye to a server that is not needed."""
