@@ -100,7 +100,7 @@ IMPORTERS: Final = {
     "platformdirs": {"peer.cli.errors", "peer.cli.settings", "peer.edge.control", "peer.edge.identity"},
     "pycrdt": {"peer.core.engine", "peer.edge.texts"},  # the second for the type of `Text.doc` only
     "pyopenssl": {"peer.edge.sealed", "peer.edge.shortcuts"},
-    "rapidfuzz": {"peer.core.textdiff"},
+    "rapidfuzz": {"peer.core.sequences"},
     "uvloop": {"peer.cli.running", "signaling.command"},
     "watchfiles": {"peer.edge.change_source"},
     "zeroconf": {"peer.edge.lan.mdns"},

@@ -8,20 +8,14 @@ insertion that others made meanwhile would land between such crumbs.
 """
 
 import re
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rapidfuzz.distance import Indel
-
 from peer.core.edits import Edit
+from peer.core.sequences import CELLS_LIMIT, changed, exactly, offsets, spread
 
 __all__ = ["Hunk", "common_ends", "diff", "hunks", "missing"]
-
-CELLS_LIMIT: Final = 1 << 24
-"""Largest product of two lengths compared exactly: 2 MiB of bits and some 20 ms at this size."""
 
 WORDS_LIMIT: Final = 1 << 16
 """Most letters of a changed hunk that are cut into words; a larger one is replaced as a whole."""
@@ -52,6 +46,10 @@ _CLUSTER: Final = f"(?:\r\n|[\U0001f1e6-\U0001f1ff]{{2}}|.(?:[{_EXTEND}]|(?<=\u2
 _WORDS: Final = re.compile(f"(?:[^\\W{_IDEOGRAPHS}]|(?<=\\w)[{_EXTEND}])+|{_CLUSTER}", re.DOTALL)
 _LETTER: Final = re.compile(r"\w")
 _DIGIT: Final = re.compile(r"\d")
+_MEETING: Final = f"[{re.escape(''.join(_CLOSING))}](?=[{re.escape(''.join(_OPENING))}])"
+_SPACE: Final = re.compile(rf"\s|{_MEETING}")
+_BORDER: Final = re.compile(rf"\s|.(?=\s)|{_MEETING}", re.DOTALL)
+"""Matches the letter before which, or after which, a word with its brackets begins or ends."""
 _LETTERS: Final = re.compile(_CLUSTER, re.DOTALL)
 _JOINED: Final = re.compile(f"[{_EXTEND}]")
 
@@ -89,11 +87,26 @@ def missing(old: str, new: str) -> list[tuple[int, int]]:
     """Where *old* has words that are not in *new*, in the same order; it says nothing of what people did."""
     front = common_prefix(old, new)
     back = common_suffix(old, new, min(len(old), len(new)) - front)
+    found: list[tuple[int, int]] = []
+    regions = list(_regions(old, new, front, back))
+    # By words, or letters that are alike by chance would count; among many lines they hardly do.
+    part = _WORDS if len(regions) == 1 else _LETTERS
+    for a, b, c, d in regions:
+        left, right = spread(part.findall(old, a, b), part.findall(new, c, d))
+        found += [(a + i, a + j) for i, j, _, _ in exactly(left, right, 0, 0)]
+    return found
+
+
+def _regions(old: str, new: str, front: int, back: int) -> Iterator[tuple[int, int, int, int]]:
+    """What is left between two ends that are alike: as one, or, if that is too large, by lines."""
     b, d = len(old) - back, len(new) - back
-    if (b - front) * (d - front) > CELLS_LIMIT:
-        return [(hunk.start, hunk.end) for hunk in hunks(old, new)]
-    left, right = _spread(_WORDS.findall(old, front, b), _WORDS.findall(new, front, d))
-    return [(front + i, front + j) for i, j, _, _ in _exactly(left, right, 0, 0)]
+    if (b - front) * (d - front) <= CELLS_LIMIT:
+        yield front, b, front, d
+        return
+    old_lines, new_lines = old[front:b].splitlines(keepends=True), new[front:d].splitlines(keepends=True)
+    old_at, new_at = offsets(old_lines), offsets(new_lines)
+    for i, j, k, m in changed(old_lines, new_lines):
+        yield front + old_at[i], front + old_at[j], front + new_at[k], front + new_at[m]
 
 
 def _line_start(text: str, at: int) -> int:
@@ -157,8 +170,8 @@ def _compare_lines(old: str, new: str) -> Iterator[Hunk]:
         yield Hunk(0, len(old), new)
         return
     old_lines, new_lines = old.splitlines(keepends=True), new.splitlines(keepends=True)
-    old_at, new_at = _offsets(old_lines), _offsets(new_lines)
-    for a, b, c, d in _changed(old_lines, new_lines):
+    old_at, new_at = offsets(old_lines), offsets(new_lines)
+    for a, b, c, d in changed(old_lines, new_lines):
         yield from _compare_words(old, new, old_at[a], old_at[b], new_at[c], new_at[d])
 
 
@@ -173,16 +186,17 @@ def _compare_words(old: str, new: str, a: int, b: int, c: int, d: int) -> Iterab
     if not _is_mixed(by_words):
         return by_words
     by_letters = _compare_parts(_LETTERS, old, new, a, b, c, d)
-    fine = 4 * _deleted(by_letters) <= _deleted(by_words) and not _renumbers(old, by_letters)
-    return by_letters if fine else by_words
+    gone = _deleted(by_letters)
+    fine = 4 * gone <= _deleted(by_words) and (not gone or len(by_letters) <= len(by_words) + 1)
+    return by_letters if fine and not _renumbers(old, by_letters) else by_words
 
 
 def _compare_parts(part: re.Pattern[str], old: str, new: str, a: int, b: int, c: int, d: int) -> list[Hunk]:
     old_parts, new_parts = part.findall(old, a, b), part.findall(new, c, d)
-    old_at, new_at = _offsets(old_parts), _offsets(new_parts)
+    old_at, new_at = offsets(old_parts), offsets(new_parts)
     return [
         _tight(old, new, a + old_at[i], a + old_at[j], c + new_at[k], c + new_at[m])
-        for i, j, k, m in _changed(old_parts, new_parts)
+        for i, j, k, m in changed(old_parts, new_parts)
     ]
 
 
@@ -192,15 +206,8 @@ def _compare_weighed(old: str, new: str, a: int, b: int, c: int, d: int) -> list
     Otherwise five brackets and spaces of different words, found in the same order, would count for more
     than the one word between them that stayed, and that word would be deleted and written again.
     """
-    left, right = _spread(_WORDS.findall(old, a, b), _WORDS.findall(new, c, d))
-    return [_tight(old, new, a + i, a + j, c + k, c + m) for i, j, k, m in _exactly(left, right, 0, 0)]
-
-
-def _spread(*texts: Sequence[str]) -> list[list[int]]:
-    """For each text a number for each letter, the same only for the same letter of the same word."""
-    names: dict[tuple[str, int], int] = {}
-    spread = ([(word, at) for word in words for at in range(len(word))] for words in texts)
-    return [[names.setdefault(letter, len(names)) for letter in letters] for letters in spread]
+    left, right = spread(_WORDS.findall(old, a, b), _WORDS.findall(new, c, d))
+    return [_tight(old, new, a + i, a + j, c + k, c + m) for i, j, k, m in exactly(left, right, 0, 0)]
 
 
 def _is_mixed(found: Sequence[Hunk]) -> bool:
@@ -231,72 +238,11 @@ def _renumbers(old: str, found: Sequence[Hunk]) -> bool:
     return _is_mixed(found) and _DIGIT.search(changed) is not None
 
 
-def _changed(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int, int, int]]:
-    """Ranges of the two sequences that differ, from the front to the back."""
-    names: dict[str, int] = {}
-    left = [names.setdefault(item, len(names)) for item in old]
-    right = [names.setdefault(item, len(names)) for item in new]
-    if len(left) * len(right) <= CELLS_LIMIT:
-        yield from _exactly(left, right, 0, 0)
-        return
-    i = k = 0
-    for j, m in [*_anchors(left, right), (len(left), len(right))]:
-        yield from _exactly(left[i:j], right[k:m], i, k)
-        i, k = j, m
-
-
-def _exactly(
-    left: Sequence[Hashable], right: Sequence[Hashable], i: int, k: int
-) -> Iterator[tuple[int, int, int, int]]:
-    if len(left) * len(right) > CELLS_LIMIT:
-        yield i, i + len(left), k, k + len(right)
-        return
-    # Indel knows no replacements: it tells a deletion and an insertion at one place apart.
-    a = c = 0
-    for step in Indel.opcodes(left, right):
-        if step.tag == "equal":
-            if a < step.src_start or c < step.dest_start:
-                yield i + a, i + step.src_start, k + c, k + step.dest_start
-            a, c = step.src_end, step.dest_end
-    if a < len(left) or c < len(right):
-        yield i + a, i + len(left), k + c, k + len(right)
-
-
-def _anchors(left: Sequence[int], right: Sequence[int]) -> list[tuple[int, int]]:
-    """The longest run of pairs, in order on both sides, of items that occur once on each."""
-    once_left = {item for item, count in Counter(left).items() if count == 1}
-    once_right = {item for item, count in Counter(right).items() if count == 1}
-    place = {item: index for index, item in enumerate(right) if item in once_right}
-    pairs = [(index, place[item]) for index, item in enumerate(left) if item in once_left and item in place]
-    return _rising(pairs)
-
-
-def _rising(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The longest chain of pairs whose second members rise (patience sorting)."""
-    tops: list[int] = []
-    ends: list[int] = []
-    before: list[int] = []
-    for index, (_, value) in enumerate(pairs):
-        pile = bisect_left(tops, value)
-        before.append(ends[pile - 1] if pile else -1)
-        if pile == len(tops):
-            tops.append(value)
-            ends.append(index)
-        else:
-            tops[pile], ends[pile] = value, index
-    chain: list[tuple[int, int]] = []
-    at = ends[-1] if ends else -1
-    while at >= 0:
-        chain.append(pairs[at])
-        at = before[at]
-    return chain[::-1]
-
-
 def _settled(old: str, found: list[Hunk]) -> list[Hunk]:
     """Move each hunk, or its ends, to where a reader would say that it begins and ends."""
-    slid: list[Hunk] = []
+    slid: list[Hunk] = []  # each may touch the one before it, which `_widened` puts right
     for index, hunk in enumerate(found):
-        first = slid[-1].end + 1 if slid else 0
+        first = slid[-1].end if slid else 0
         last = found[index + 1].start - 1 if index + 1 < len(found) else len(old)
         slid.append(hunk if _is_mixed((hunk,)) else _slid(old, hunk, first, last))
     return _widened(old, slid)
@@ -311,23 +257,26 @@ def _widened(old: str, found: list[Hunk]) -> list[Hunk]:
             inserted = before.inserted[: len(before.inserted) - (before.end - hunk.start)] + hunk.inserted
             hunk = Hunk(before.start, hunk.end, inserted)
         if _is_mixed((hunk,)) and (_has_words(old[hunk.start : hunk.end]) or _has_words(hunk.inserted)):
-            hunk = _whole_words(old, hunk, out[-1].end + 1 if out else 0)
+            hunk = _whole_words(old, hunk, out[-1].end if out else 0)
+        if out and hunk.start == out[-1].end:
+            before = out.pop()
+            hunk = Hunk(before.start, hunk.end, before.inserted + hunk.inserted)
         out.append(hunk)
     return out
 
 
 def _whole_words(old: str, hunk: Hunk, first: int) -> Hunk:
     start, end = hunk.start, hunk.end
-    while start > max(first, hunk.start - SLIDE_LIMIT) and not old[start - 1].isspace():
+    while start > max(first, hunk.start - SLIDE_LIMIT) and not _BORDER.match(old, start - 1):
         start -= 1
-    while end < min(len(old), hunk.end + SLIDE_LIMIT) and not old[end].isspace():
+    while 0 < end < min(len(old), hunk.end + SLIDE_LIMIT) and not _BORDER.match(old, end - 1):
         end += 1
     return Hunk(start, end, old[start : hunk.start] + hunk.inserted + old[hunk.end : end])
 
 
 def _has_words(text: str) -> bool:
-    """Whether there are letters, and spaces between or beside them."""
-    return _LETTER.search(text) is not None and any(map(str.isspace, text))
+    """Whether there are letters, and spaces, or one bracket that closes and one that opens, around them."""
+    return _LETTER.search(text) is not None and _SPACE.search(text) is not None
 
 
 def _slid(old: str, hunk: Hunk, first: int, last: int) -> Hunk:
@@ -371,13 +320,6 @@ def _ease(text: str, at: int) -> int:
     return (
         1 + 2 * (before in _CLOSING) + 2 * (after in _OPENING) - 2 * (before in _OPENING or after in _CLOSING)
     )
-
-
-def _offsets(parts: Sequence[str]) -> list[int]:
-    at = [0]
-    for part in parts:
-        at.append(at[-1] + len(part))
-    return at
 
 
 def _joined(old: str, pieces: Iterable[Hunk]) -> list[Hunk]:
