@@ -109,7 +109,7 @@ async def test_a_session_that_outlives_its_credentials_always_has_good_ones(tmp_
         held: list[Sequence[IceServer]] = []
         async with RoomServer(settings) as server:
             client = SignalingClient(
-                server.url,
+                [server.url],
                 Ed25519PrivateKey.generate(),
                 lambda event: None,
                 lambda address, payload: None,
