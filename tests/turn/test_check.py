@@ -203,7 +203,9 @@ async def test_relay_ports_behind_a_firewall_are_found(tmp_path: Path, closed: s
     chain = "add chain t c { type filter hook input priority 0; }"
     rules.write_text(f"add table t\n{chain}\nadd rule t c {closed}\n")
     check = f"{sys.executable} -m tests.turn.behind {tmp_path / 'turn'}"
-    script = f"ip link set lo up && nft -f {rules} && exec {check}"
+    # or a plain socket, by chance, has a port that the rules are about
+    ports = "echo 32768 49000 > /proc/sys/net/ipv4/ip_local_port_range"
+    script = f"ip link set lo up && {ports} && nft -f {rules} && exec {check}"
     process = await asyncio.create_subprocess_exec(
         *("unshare", "-n", "sh", "-c", script), stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2]
     )
