@@ -420,7 +420,7 @@ def test_the_attacks_page_knows_all_tests_of_attacks() -> None:
 
 def test_decisions_are_numbered_short_and_complete() -> None:
     notes = sorted((ROOT / "docs/decisions").glob("*.md"))
-    assert len({note.name[:4] for note in notes}) == len(notes)
+    assert [int(note.name[:4]) for note in notes] == list(range(1, len(notes) + 1))
     for note in notes:
         text = note.read_text(encoding="utf-8")
         assert text.startswith(f"# {note.name[:4]} ")
