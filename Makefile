@@ -75,7 +75,8 @@ coverage: $(READY)
 
 .PHONY: test
 test: $(READY) ## all tests; T="tests/core -k name" for some of them
-	$(BIN)/python -m pytest $(T)
+	@# two at a time, because most of them wait; those of one file share what they have built
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(T)
 
 .PHONY: demo
 demo: $(READY) ## two people on one folder, in 15 seconds; KEEP=1 leaves it running
