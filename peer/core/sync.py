@@ -19,7 +19,7 @@ from peer.core.exchange import Exchange
 from peer.core.frames import Ask, DigestEntry, EditFrame, State, Summary
 from peer.core.guard import check_state_vector
 from peer.core.holdings import Holdings
-from peer.core.ids import INDEX, DocId
+from peer.core.ids import INDEX, DocId, device_of
 from peer.core.link import Link
 from peer.core.notices import SyncDone, SyncProgress, Warned
 from peer.errors import Refused, RemoteError, TooLarge
@@ -103,6 +103,9 @@ class Sync:
         """The link is gone; others may be asked for what it was asked for."""
         self._ask_again(self._exchanges.pop(link))
         self._others_changed()
+        for other, exchange in self._exchanges.items():
+            if exchange.difference.since is not None:
+                other.send(Lane.CONTROL, Summary(self.summary()))  # it may have what was left out till now
 
     def _others_changed(self) -> None:
         # what a connected member made is not taken from others: now it may be, or is sent by itself
@@ -215,11 +218,19 @@ class Sync:
     def _take_state(self, link: Link, doc: DocId, update: bytes) -> None:
         document = self._open(doc)
         before = document.digest()
-        document.apply(
-            update, withheld={other.member.client for other in self._exchanges if other is not link}
-        )
+        document.apply(update, withheld=self._who_speak_for_themselves(link))
         if document.has_pending() or document.digest() != before:
             self._took(document, link)
+
+    def _who_speak_for_themselves(self, link: Link) -> set[int]:
+        """The clients of all other members who are linked with us.
+
+        Not those of other runs of the same device: after a crash its last run stays linked for seconds, and
+        only the next one can bring what it had made and not sent.
+        """
+        device = device_of(link.member.id)
+        members = (other.member for other in self._exchanges)
+        return {member.client for member in members if device_of(member.id) != device}
 
     def _tell_done(self, exchange: Exchange, now: float) -> None:
         busy = exchange.wanted or exchange.asking

@@ -224,6 +224,40 @@ def test_what_a_connected_member_made_is_taken_from_that_member_only() -> None:
     assert host.text() == relay.document().text == "ownmine"
 
 
+def test_what_a_run_that_died_had_not_sent_is_taken_from_the_next_run_of_the_same_device() -> None:
+    host, died = relayed()
+    unsent = died.typed("unsent ")
+    again = Guest(host, address=bytes((7,)) * 8, instance=b"next run").join()
+    assert host.knows(died), "nobody knows yet that it died"
+    again.document().load(unsent)
+    again.typed("and more", at=7)
+    again.say(digests(again.document()))
+    again.say(State(DOC, again.document().full_state()), Lane.BULK)
+    assert host.text() == "unsent and more"
+
+
+def test_what_a_member_made_is_asked_of_others_as_soon_as_it_is_gone() -> None:
+    host, author = relayed()
+    other = Guest(host, 3).join()
+    other.document().load(author.typed("last words"))
+    other.say(Ping(1, 0, b"differs."))
+    other.heard.clear()
+    author.say(Bye("left"))
+    (summary,) = other.said(Summary)
+    assert summary.digest == bytes(8)
+    other.say(digests(other.document()))
+    other.say(State(DOC, other.document().full_state()), Lane.BULK)
+    assert host.text() == "last words"
+
+
+def test_nobody_is_asked_who_holds_the_same_when_a_member_goes() -> None:
+    host, author = relayed()
+    other = Guest(host, 3).join()
+    other.heard.clear()
+    author.say(Bye("left"))
+    assert other.said(Summary) == []
+
+
 def test_a_list_of_more_documents_than_a_session_has_is_refused() -> None:
     host, guest = relayed()
     docs = names(DOCUMENT_LIMIT + 200)
