@@ -127,3 +127,16 @@ def test_who_forbids_a_direct_path_is_named(ours: str, theirs: str, why: str) ->
     host = Host(policy=ours)
     Guest(host, DIALLED, policy=theirs).join()
     assert [each.why_not_direct for each in host.session.peers()] == [why]
+
+
+def test_somebody_in_a_room_on_the_local_network_is_found_without_a_server() -> None:
+    host = Host(enters=False)
+    host.wait(0.3)
+    guest = Guest(host, DIALLED, address=b"\x02" + bytes((DIALLED,)) * 8)
+    host.feed(ServerEntered(b"\x02" + ADDRESS, (guest.address,), path="lan"))
+    host.wait(0.1)
+    guest.greet()
+    assert stages(host) == [
+        ("found", f"guest {DIALLED}", True, 300.0),
+        ("sealed", f"guest {DIALLED}", True, 100.0),
+    ]
