@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from peer.cli.exit_codes import ExitCode
-from peer.cli.wording import plain
+from peer.cli.wording import cells, plain
 
 __all__ = ["Failure", "Problem", "explain", "lines"]
 
@@ -25,6 +25,9 @@ CRASH_LIMIT: Final = 65_536
 """Characters kept of the last crash."""
 
 DEFAULT_WIDTH: Final = 90
+
+MESSAGE_LEAST: Final = 20
+"""Characters of a message in one line, however narrow the terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,13 +206,14 @@ def _head(message: str, code: str, width: int) -> list[str]:
     """The message, with *code* at the right end; too long for its line, it goes on below at a space."""
     # Where nobody reads in a terminal, it stays one line, for programs that look for it.
     terminal = shutil.get_terminal_size((0, 0)).columns
-    if 0 < terminal < len(message) + 2 + len(code):
+    if 0 < terminal < cells(message) + 2 + len(code):
+        wider = cells(message) - len(message)
         return textwrap.wrap(
             f"{message}  {code}",
-            terminal,
+            max(MESSAGE_LEAST, terminal - wider),
             subsequent_indent="  ",
             break_long_words=False,
             break_on_hyphens=False,
         )
-    gap = max(2, width - len(message) - len(code))
+    gap = max(2, width - cells(message) - len(code))
     return [message + " " * gap + code]

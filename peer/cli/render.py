@@ -9,6 +9,7 @@ from peer.cli import errors
 from peer.cli.errors import Problem
 from peer.cli.folding import Folding
 from peer.cli.outlet import Outlet
+from peer.cli.sessions import peers_of
 from peer.cli.view import SessionLike
 from peer.cli.wording import count, duration, host, join_command, moment, path_words, place, plain, size
 from peer.core.notices import (
@@ -159,8 +160,7 @@ class Terminal:
     def leaving(self, session: SessionLike) -> None:
         """The last file events, then that we go."""
         self._flush_files(all_of_it=True)
-        peers = session.status().get("peers")
-        told = len(peers) if isinstance(peers, list) else 0
+        told = sum(peer.get("state") != "away" for peer in peers_of(session.status()))
         who = f"telling {count(told, 'other')}; " if told else ""
         self._line(f"  leaving: {who}files stay as they are")
 

@@ -12,7 +12,7 @@ from peer.cli.folding import REMEMBERED, Folding
 from peer.cli.ndjson import problem_fields
 from peer.cli.render import Quiet, Setting, Terminal, wants_color
 from peer.cli.running import run
-from peer.cli.wording import count, duration, host, join_command, path_words, place, plain, size
+from peer.cli.wording import cells, count, duration, host, join_command, path_words, place, plain, size
 from peer.core.notices import (
     ConnectStage,
     FileChanged,
@@ -490,3 +490,19 @@ def test_a_long_message_goes_on_below_at_a_space_in_a_terminal_only(monkeypatch:
     assert len(shown) == 3
     assert max(map(len, shown)) <= 60
     assert shown[-1].endswith("[E-LINK]")
+
+
+def test_one_who_leaves_tells_those_who_are_there_and_not_who_is_away() -> None:
+    class Half(FakeSession):
+        def status(self) -> dict[str, object]:
+            return {"peers": [{"name": "ben", "state": "here"}, {"name": "anna", "state": "away"}]}
+
+    screen = Screen()
+    screen.view.leaving(Half())
+    assert screen.lines() == ["leaving: telling 1 other; files stay as they are"]
+
+
+def test_a_long_message_with_wide_characters_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    problem = Problem("E-NO-PEER", ExitCode.UNREACHABLE, "nobody is here; there are: " + "陳大文, " * 6)
+    assert max(map(cells, lines(problem))) <= 60
