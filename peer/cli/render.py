@@ -316,9 +316,9 @@ class Terminal:
     def _server_state(self, notice: ServerState) -> None:
         if notice.state == "lost":
             why = plain(notice.detail).removeprefix(f"the server {self._server}: ")
-            self._event(f"{self._server} cannot be reached ({why})")
+            self._event(f"{self._server} cannot be reached: {why.removeprefix('no connection: ')}")
             if not self._server_lost:
-                self._advise("who is connected stays so; nobody new joins from elsewhere until it is back")
+                self._advise("who is connected stays so; from elsewhere nobody joins meanwhile")
             self._server_lost = True
             return
         before = self._server

@@ -141,12 +141,15 @@ def test_the_server_that_was_reached_is_named_and_not_the_one_that_was_asked_for
 
 def test_a_server_that_stays_away_is_named_once_in_each_line_and_advice_is_given_once() -> None:
     screen = Screen()
-    gone, down = "the server pad.example.org: it is restarting", "the server pad.example.org: refused"
+    gone, down = (
+        "the server pad.example.org: it is restarting",
+        "the server pad.example.org: no connection: refused",
+    )
     screen.tell(ServerState("lost", gone), ServerState("lost", down))
     assert screen.lines() == [
-        "pad.example.org cannot be reached (it is restarting)",
-        "who is connected stays so; nobody new joins from elsewhere until it is back",
-        "pad.example.org cannot be reached (refused)",
+        "pad.example.org cannot be reached: it is restarting",
+        "who is connected stays so; from elsewhere nobody joins meanwhile",
+        "pad.example.org cannot be reached: refused",
     ]
 
 
@@ -285,7 +288,7 @@ def test_the_server_is_mentioned_only_when_it_was_lost() -> None:
     screen.tell(ServerState("connected", ""), ServerState("lost", "refused"), ServerState("connected", ""))
     shown = screen.lines()
     assert len(shown) == 3
-    assert shown[0] == "pad.example.org cannot be reached (refused)"
+    assert shown[0] == "pad.example.org cannot be reached: refused"
     assert shown[2] == "pad.example.org is back"
 
 
