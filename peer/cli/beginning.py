@@ -9,7 +9,7 @@ import click
 from peer.cli.errors import Failure, Problem
 from peer.cli.exit_codes import ExitCode
 from peer.cli.options import Options, interactive
-from peer.cli.outlet import binary
+from peer.cli.outlet import binary, stream_is_terminal
 from peer.cli.settings import Settings
 from peer.cli.view import View
 from peer.cli.wording import place
@@ -70,7 +70,7 @@ def make_view(options: Options, command: str, folder: Path, *, server: str = "")
         from peer.cli.ndjson import Records
 
         return Records(out, command, presence=options.presence)
-    is_terminal = render.stream_is_terminal(err)
+    is_terminal = stream_is_terminal(err)
     setting = render.Setting(
         command=command,
         subject=place(folder),

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,7 @@ from typing import Final
 import click
 
 from peer.cli.exit_codes import ExitCode
-from peer.cli.wording import plain
+from peer.cli.wording import cells, plain
 
 __all__ = ["Failure", "Problem", "explain", "lines"]
 
@@ -24,6 +25,9 @@ CRASH_LIMIT: Final = 65_536
 """Characters kept of the last crash."""
 
 DEFAULT_WIDTH: Final = 90
+
+MESSAGE_LEAST: Final = 20
+"""Characters of a message in one line, however narrow the terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ _BY_CLASS: Final[dict[str, Problem]] = {
         do="join into a new or empty folder:  weft join LINK other-folder",
     ),
     "FolderVanished": Problem("E-FOLDER-LOST", ExitCode.WOULD_OVERWRITE, ""),
-    "AlreadyRunning": Problem("E-RUNNING", ExitCode.USAGE, "", do="weft stop   or   weft status"),
+    "AlreadyRunning": Problem("E-RUNNING", ExitCode.USAGE, "", do="weft status   or, to end it,   weft stop"),
     "InvitationRefused": Problem(
         "E-REFUSED",
         ExitCode.REFUSED,
@@ -186,10 +190,9 @@ def _explain_usage(error: click.ClickException) -> Problem:
 def lines(problem: Problem, width: int | None = None) -> list[str]:
     """The problem as a person reads it; the first line begins with `error:` and ends with its code."""
     width = width or min(DEFAULT_WIDTH, shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns)
-    head = f"error: {plain(' '.join(problem.message.split()), MESSAGE_LIMIT)}"
-    code = f"[{problem.code}]"
-    gap = max(2, width - len(head) - len(code)) if len(head) < width else 2
-    shown = [head + " " * gap + code]
+    shown = _head(
+        f"error: {plain(' '.join(problem.message.split()), MESSAGE_LIMIT)}", f"[{problem.code}]", width
+    )
     shown += [f"  {plain(name)}" for name in problem.names[:LISTED]]
     if len(problem.names) > LISTED:
         shown.append(f"  … and {len(problem.names) - LISTED} more")
@@ -197,3 +200,20 @@ def lines(problem: Problem, width: int | None = None) -> list[str]:
         for number, line in enumerate(text.splitlines()):
             shown.append(f"  {'' if number else label:<7} {line}")
     return shown
+
+
+def _head(message: str, code: str, width: int) -> list[str]:
+    """The message, with *code* at the right end; too long for its line, it goes on below at a space."""
+    # Where nobody reads in a terminal, it stays one line, for programs that look for it.
+    terminal = shutil.get_terminal_size((0, 0)).columns
+    if 0 < terminal < cells(message) + 2 + len(code):
+        wider = cells(message) - len(message)
+        return textwrap.wrap(
+            f"{message}  {code}",
+            max(MESSAGE_LEAST, terminal - wider),
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    gap = max(2, width - cells(message) - len(code))
+    return [message + " " * gap + code]

@@ -116,7 +116,7 @@ def _enclosing(folder: Path) -> Path | None:
 
 def _ask_for_link(folder: Path, options: Options) -> str:
     if interactive(options.no_input):
-        return str(click.prompt("  Link", err=True)).strip()
+        return str(click.prompt("  Link (from whoever ran `weft share`)", err=True)).strip()
     raise Failure(
         Problem(
             "E-NO-SESSION",

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from typing import IO, Final, TextIO
 
-__all__ = ["Outlet", "binary"]
+__all__ = ["Outlet", "binary", "stream_is_terminal"]
 
 PENDING_BYTES: Final = 8 * 1024 * 1024
 """What waits for a reader: some 50,000 records."""
@@ -117,3 +117,11 @@ def _descriptor(stream: IO[bytes]) -> int | None:
 def binary(stream: TextIO | None) -> IO[bytes]:
     """The bytes beneath a text stream; somewhere harmless if it was closed before we began."""
     return open(os.devnull, "wb") if stream is None else stream.buffer
+
+
+def stream_is_terminal(stream: IO[bytes]) -> bool:
+    """Whether a person is likely to read *stream*."""
+    try:
+        return os.isatty(stream.fileno())
+    except (OSError, ValueError):
+        return False

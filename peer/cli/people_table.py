@@ -6,7 +6,7 @@ from typing import Final
 
 from peer.cli.render import paint
 from peer.cli.sessions import peers_of
-from peer.cli.wording import count, duration, host, path_words, place, plain, size
+from peer.cli.wording import cells, count, duration, host, path_words, place, plain, size
 
 __all__ = ["lines", "short", "worst"]
 
@@ -81,11 +81,11 @@ def _table(peers: Sequence[Peer], server: str, width: int, color: bool) -> list[
     last = max(width - before, WHERE_LEAST)
     shown = []
     for number, row in enumerate(table):
-        cells = [cell.ljust(wide) for cell, wide in zip(row[:-1], widths[:-1], strict=True)]
+        padded = [cell + " " * (wide - cells(cell)) for cell, wide in zip(row[:-1], widths[:-1], strict=True)]
         if number:
             state = str(peers[number - 1].get("state", ""))
-            cells[1] = paint(cells[1], _STYLES[state], color) if state in _STYLES else cells[1]
-        line = (" " * GAP).join([*cells, plain(row[-1], last)])
+            padded[1] = paint(padded[1], _STYLES[state], color) if state in _STYLES else padded[1]
+        line = (" " * GAP).join([*padded, plain(row[-1], last)])
         shown.append(paint("  " + line.rstrip(), "dim", color) if number == 0 else "  " + line.rstrip())
     return shown
 
@@ -115,7 +115,7 @@ def _forms(server: str) -> list[list[Column]]:
 
 
 def _widths(table: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [max(map(cells, column)) for column in zip(*table, strict=True)]
 
 
 def _state(peer: Peer) -> str:
@@ -168,7 +168,9 @@ def _notes(peers: Sequence[Peer], width: int) -> list[str]:
         if peer.get("path") in _RELAYED and why:
             text = f"  note  {name} is relayed: {plain(str(why))}"
             more = f"weft doctor --peer {name}"
-            notes += [f"{text}   {more}"] if len(text) + len(more) + 3 <= width else [text, f"        {more}"]
+            notes += (
+                [f"{text}   {more}"] if cells(text) + cells(more) + 3 <= width else [text, f"        {more}"]
+            )
     return notes
 
 

@@ -1,6 +1,5 @@
 """What people read: plain lines on stderr, nothing animated, colour only beside words."""
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from peer.cli import errors
 from peer.cli.errors import Problem
 from peer.cli.folding import Folding
 from peer.cli.outlet import Outlet
+from peer.cli.sessions import peers_of
 from peer.cli.view import SessionLike
 from peer.cli.wording import count, duration, host, join_command, moment, path_words, place, plain, size
 from peer.core.notices import (
@@ -30,7 +30,7 @@ from peer.core.notices import (
     Warned,
 )
 
-__all__ = ["Quiet", "Setting", "Terminal", "paint", "stream_is_terminal", "wants_color"]
+__all__ = ["Quiet", "Setting", "Terminal", "paint", "wants_color"]
 
 PROGRESS_SECONDS: Final = 5.0
 """At most one line of progress per peer in this time; a short sync shows none."""
@@ -144,7 +144,9 @@ class Terminal:
         self._line("")
         self._line("  Whoever has this link can take part: hand it over like a key.")
         if not self._has_server:
-            self._line("  It works on this network. With --server URL on both sides you meet from anywhere.")
+            self._line(
+                "  It works on this network. For people anywhere, share with --server URL: a link of its own."
+            )
         self._line(f"  {self._dim('Ctrl-C leaves (files stay).   weft status   weft stop')}")
         self._line("")
 
@@ -158,8 +160,7 @@ class Terminal:
     def leaving(self, session: SessionLike) -> None:
         """The last file events, then that we go."""
         self._flush_files(all_of_it=True)
-        peers = session.status().get("peers")
-        told = len(peers) if isinstance(peers, list) else 0
+        told = sum(peer.get("state") != "away" for peer in peers_of(session.status()))
         who = f"telling {count(told, 'other')}; " if told else ""
         self._line(f"  leaving: {who}files stay as they are")
 
@@ -201,8 +202,7 @@ class Terminal:
 
     def _say_alone(self) -> None:
         self._event("nobody of this session is here yet; what you edit is kept and merged then")
-        advice = "the others go on with:  weft share   or   weft join   in their folder"
-        self._line(f"            {self._dim(advice)}")
+        self._advise("the others go on with:  weft share   or   weft join   in their folder")
 
     def unread(self) -> bool:
         """People may close a terminal; the session goes on until it is told otherwise."""
@@ -239,7 +239,6 @@ class Terminal:
             case ConnectStage():
                 self._stage(name, notice)
             case PeerJoined():
-                self._alone_at = None
                 role = "" if notice.role == "editor" else f" as {plain(notice.role)}"
                 self._event(f"{self._good(f'{name} joined{role}')}{self._dim(self._steps_taken())}")
             case PeerPath():
@@ -257,19 +256,19 @@ class Terminal:
     def _stage(self, name: str, notice: ConnectStage) -> None:
         """Steps that went well wait for their peer's line; one that failed has its own."""
         if notice.stage == "server":
-            if not self._server_lost:  # else `is back` says it
-                self._event(self._dim(f"{self._server} reached in {moment(notice.took_ms)}"))
+            self._steps["server"] = notice.took_ms  # which one it was comes with its state
         elif notice.ok:
             self._steps[notice.stage] = notice.took_ms
         else:
             self._event(f"{name}: no direct path yet ({plain(notice.detail)}); Weft goes on looking")
-            self._line(f"            {self._dim(f'weft doctor --peer {name}')}")
+            self._advise(f"weft doctor --peer {name}")
 
     def _steps_taken(self) -> str:
-        """How long each step on the way to a peer took; a sharer's wait for people is no step."""
+        """How long each step on the way to a peer took; a wait for people to come is no step."""
         steps, self._steps = self._steps, {}
-        if self._setting.command == "share":
+        if self._alone_at is None:
             steps.pop("found", None)
+        self._alone_at = None
         return "".join(
             f"{'   ' if not number else ' · '}{_STEPS[step]} {moment(ms)}"
             for number, (step, ms) in enumerate(steps.items())
@@ -316,14 +315,17 @@ class Terminal:
 
     def _server_state(self, notice: ServerState) -> None:
         if notice.state == "lost":
+            why = plain(notice.detail).removeprefix(f"the server {self._server}: ")
+            self._event(f"{self._server} cannot be reached: {why.removeprefix('no connection: ')}")
+            if not self._server_lost:
+                self._advise("who is connected stays so; from elsewhere nobody joins meanwhile")
             self._server_lost = True
-            self._event(
-                f"{self._server} cannot be reached ({plain(notice.detail)}); "
-                "whoever is connected stays so, nobody new can join until it is back"
-            )
             return
         before = self._server
         self._server = host(notice.server) if notice.server else before
+        took = self._steps.pop("server", None)
+        if took is not None and not self._server_lost:  # else `is back` says it
+            self._event(self._dim(f"{self._server} reached in {moment(took)}"))
         if before not in (self._server, "the server"):
             self._event(f"others are met at {self._server} now")
         elif self._server_lost:
@@ -346,6 +348,9 @@ class Terminal:
     def _event(self, text: str) -> None:
         at = time.strftime("%H:%M:%S", time.localtime(self._wall()))
         self._line(f"  {self._dim(at)}  {text}")
+
+    def _advise(self, text: str) -> None:
+        self._line(f"            {self._dim(text)}")
 
     def _line(self, text: str) -> None:
         self._outlet.write((text + "\n").encode("utf-8", "replace"))
@@ -390,11 +395,3 @@ class Quiet(Terminal):
         """Wait a moment for both readers."""
         self._out.close()
         super().close()
-
-
-def stream_is_terminal(stream: IO[bytes]) -> bool:
-    """Whether a person is likely to read *stream*."""
-    try:
-        return os.isatty(stream.fileno())
-    except (OSError, ValueError):
-        return False

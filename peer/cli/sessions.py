@@ -4,9 +4,9 @@ from pathlib import Path
 
 from peer.cli.errors import Failure, Problem
 from peer.cli.exit_codes import ExitCode
-from peer.cli.wording import plain
+from peer.cli.wording import place, plain
 
-__all__ = ["find_peer", "peers_of", "sessions", "shared_folder"]
+__all__ = ["choose", "find_peer", "no_session", "peers_of", "sessions", "shared_folder"]
 
 Found = tuple[Path, dict[str, object]]
 
@@ -46,18 +46,29 @@ def find_peer(name: str, folder: Path | None = None) -> tuple[Path, dict[str, ob
     """
     running = sessions(folder)
     if not running:
-        raise Failure(
-            Problem("E-NO-SESSION", ExitCode.NO_SESSION, "no session is running here", do="weft status")
-        )
+        raise Failure(no_session(folder))
+    return choose(name, running)
+
+
+def choose(name: str, running: list[Found]) -> tuple[Path, dict[str, object], dict[str, object]]:
+    """The one with *name* among the peers of all *running* sessions; fails as `find_peer` does."""
     everyone = [(socket, session, peer) for socket, session in running for peer in peers_of(session)]
     for exact in (str, str.casefold):
         found = [each for each in everyone if exact(str(each[2].get("name", ""))) == exact(name)]
         found = found or [each for each in everyone if each[2].get("id") == name]
-        if len(found) == 1:
+        # Several sessions of this machine may know the same person: any way there is as good.
+        ids = list(dict.fromkeys(str(peer.get("id")) for _, _, peer in found))
+        if len(ids) == 1:
             return found[0]
         if found:
-            raise Failure(_several(name, [str(peer.get("id")) for _, _, peer in found]))
+            raise Failure(_several(name, ids))
     raise Failure(_nobody(name, sorted({plain(str(peer.get("name"))) for _, _, peer in everyone})))
+
+
+def no_session(folder: Path | None) -> Problem:
+    """What is said to one who asks for a session, of *folder* if it is given, that does not run."""
+    where = f" in {place(folder)}" if folder else ""
+    return Problem("E-NO-SESSION", ExitCode.NO_SESSION, f"no session is running{where}", do="weft status")
 
 
 def _several(name: str, ids: list[str]) -> Problem:

@@ -13,7 +13,7 @@ import click
 from peer.cli.errors import Failure, Problem
 from peer.cli.exit_codes import ExitCode
 from peer.cli.options import Output, output_options
-from peer.cli.sessions import sessions, shared_folder
+from peer.cli.sessions import no_session, sessions, shared_folder
 from peer.cli.wording import place
 
 __all__ = ["status", "stop"]
@@ -114,7 +114,7 @@ def stop(folder: Path | None, output: Output) -> int:
 
     found = sessions(folder or shared_folder(Path()))
     if len(found) != 1:
-        raise Failure(_which_one([session for _, session in found]))
+        raise Failure(_which_one(folder, [session for _, session in found]))
     socket, session = found[0]
     ask(socket, "stop")
     if not _wait_until_gone(socket):
@@ -128,9 +128,9 @@ def stop(folder: Path | None, output: Output) -> int:
     return ExitCode.OK
 
 
-def _which_one(found: list[dict[str, object]]) -> Problem:
+def _which_one(folder: Path | None, found: list[dict[str, object]]) -> Problem:
     if not found:
-        return Problem("E-NO-SESSION", ExitCode.NO_SESSION, "no session is running here", do="weft status")
+        return no_session(folder)
     folders = tuple(str(session.get("folder")) for session in found)
     message = "several sessions are running: say which folder's to stop"
     return Problem("E-WHICH", ExitCode.USAGE, message, do=f"weft stop {folders[0]}", names=folders)

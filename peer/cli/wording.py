@@ -1,11 +1,23 @@
 """How things are said to people: sizes, times, paths, names that came from others."""
 
 import shlex
+import unicodedata
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["count", "duration", "host", "join_command", "moment", "path_words", "place", "plain", "size"]
+__all__ = [
+    "cells",
+    "count",
+    "duration",
+    "host",
+    "join_command",
+    "moment",
+    "path_words",
+    "place",
+    "plain",
+    "size",
+]
 
 NAME_LIMIT: Final = 120
 """Characters shown of a name or path that came from somebody else."""
@@ -21,6 +33,18 @@ def plain(text: str, limit: int = NAME_LIMIT) -> str:
         for character in text[: limit + 1]
     )
     return safe if len(safe) <= limit else safe[: limit - 1] + "…"
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal *text* takes: two for a wide character, none for a combining one."""
+    return sum(
+        0
+        if unicodedata.category(character) in ("Mn", "Me", "Cf")
+        else 2
+        if unicodedata.east_asian_width(character) in "WF"
+        else 1
+        for character in text
+    )
 
 
 def count(number: int, noun: str) -> str:

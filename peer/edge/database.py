@@ -62,10 +62,7 @@ class AlreadyRunning(UsageError):
 
     def __init__(self, pid: int | None) -> None:
         who = f" (process {pid})" if pid else ""
-        super().__init__(
-            f"The session of this folder is already running{who}. "
-            "Stop it first with `weft stop`, or leave it running and look at `weft status`."
-        )
+        super().__init__(f"the session of this folder is already running{who}")
         self.pid = pid
 
 

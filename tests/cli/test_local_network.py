@@ -21,7 +21,7 @@ class WithoutServer(FakeSession):
 
 
 def test_a_link_without_a_server_is_said_to_work_here(tmp_path: Path) -> None:
-    hint = "It works on this network. With --server URL on both sides you meet from anywhere."
+    hint = "It works on this network. For people anywhere, share with --server URL: a link of its own."
     here, anywhere = Screen(Setting("share", "notes/")), Screen()
     here.view.started(WithoutServer(folder=tmp_path))
     anywhere.view.started(FakeSession(folder=tmp_path))

@@ -1,8 +1,13 @@
 """The table of `weft status`, at any width."""
 
+from pathlib import Path
+
 import pytest
 
+from peer.cli.errors import Failure
 from peer.cli.people_table import lines, short, worst
+from peer.cli.sessions import choose
+from peer.cli.wording import cells
 
 BEN: dict[str, object] = {
     "name": "ben",
@@ -58,6 +63,14 @@ def test_nothing_is_wider_than_the_terminal_and_everybody_is_there(width: int) -
         assert any(line.startswith(f"  {name} ") for line in shown)
 
 
+def test_wide_names_leave_the_columns_straight() -> None:
+    wide = {**BEN, "name": "陳大文"}  # three characters that take six columns
+    shown = lines({**SESSION, "peers": [BEN, wide]})
+    head, ben, chen = shown[1], shown[2], shown[3]
+    assert head.index("STATE") == ben.index("editing") == chen.index("editing") + 3
+    assert (cells("e\u0301"), cells("ｃ"), cells("👩\u200d💻")) == (1, 2, 4)
+
+
 def test_colour_stands_beside_words_and_changes_no_width() -> None:
     plain, painted = lines(SESSION, width=100), lines(SESSION, width=100, color=True)
     assert any("\x1b[32mediting" in line for line in painted)
@@ -78,3 +91,12 @@ def test_the_worst_is_whoever_is_not_reached_directly() -> None:
     assert worst([{**SESSION, "peers": [BEN, CHEN]}])
     assert worst([{**SESSION, "peers": [{**BEN, "silent": True}]}])
     assert not worst([])
+
+
+def test_somebody_whom_two_sessions_of_this_machine_know_is_one_person() -> None:
+    def knows(folder: str, number: str) -> tuple[Path, dict[str, object]]:
+        return Path(folder), {"peers": [{"id": number, "name": "ben"}]}
+
+    assert choose("Ben", [knows("here", "1"), knows("there", "1")])[0] == Path("here")
+    with pytest.raises(Failure, match="2 people are called ben"):
+        choose("ben", [knows("here", "1"), knows("there", "1"), knows("else", "2")])

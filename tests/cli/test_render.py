@@ -12,7 +12,7 @@ from peer.cli.folding import REMEMBERED, Folding
 from peer.cli.ndjson import problem_fields
 from peer.cli.render import Quiet, Setting, Terminal, wants_color
 from peer.cli.running import run
-from peer.cli.wording import count, duration, host, join_command, path_words, place, plain, size
+from peer.cli.wording import cells, count, duration, host, join_command, path_words, place, plain, size
 from peer.core.notices import (
     ConnectStage,
     FileChanged,
@@ -99,20 +99,57 @@ def test_joining_shows_that_it_is_live(tmp_path: Path) -> None:
     assert LINK not in " ".join(shown)
 
 
-def test_the_steps_to_a_peer_are_folded_into_the_line_that_says_it_joined() -> None:
+def test_the_steps_to_a_peer_are_folded_into_the_line_that_says_it_joined(tmp_path: Path) -> None:
     screen = Screen(Setting("join", "notes/", server="https://pad.example.org"))
+    screen.view.started(FakeSession(folder=tmp_path))
     screen.tell(
         ConnectStage("server", "", "", True, 31.4, ""),
+        ServerState("connected", "", "https://pad.example.org"),
         ConnectStage("found", "1", "ben", True, 0.2, ""),
         ConnectStage("sealed", "1", "ben", True, 14.0, ""),
         PeerJoined("1", "ben", "editor"),
         PeerJoined("2", "chen", "editor"),
         PeerPong("1", "ben", "direct", "", 1.0, 1),
     )
-    assert screen.lines() == [
+    assert screen.lines()[3:] == [
         "pad.example.org reached in 31 ms",
         "ben joined   found under 1 ms · sealed 14 ms",
         "chen joined",
+    ]
+
+
+def test_one_who_joined_long_ago_is_not_told_how_long_they_waited_for_people(tmp_path: Path) -> None:
+    screen = Screen(Setting("join", "notes/"))
+    screen.view.started(FakeSession(folder=tmp_path))
+    screen.now += 6.0
+    screen.view.flush()
+    screen.tell(ConnectStage("found", "1", "ben", True, 83_000.0, ""), PeerJoined("1", "ben", "editor"))
+    assert screen.lines()[-1] == "ben joined"
+
+
+def test_the_server_that_was_reached_is_named_and_not_the_one_that_was_asked_for() -> None:
+    screen = Screen(Setting("join", "notes/", server="http://127.0.0.1:9"))
+    screen.tell(
+        ConnectStage("server", "", "", True, 212.0, ""),
+        ServerState("connected", "", "https://pad.example.org"),
+    )
+    assert screen.lines() == [
+        "pad.example.org reached in 212 ms",
+        "others are met at pad.example.org now",
+    ]
+
+
+def test_a_server_that_stays_away_is_named_once_in_each_line_and_advice_is_given_once() -> None:
+    screen = Screen()
+    gone, down = (
+        "the server pad.example.org: it is restarting",
+        "the server pad.example.org: no connection: refused",
+    )
+    screen.tell(ServerState("lost", gone), ServerState("lost", down))
+    assert screen.lines() == [
+        "pad.example.org cannot be reached: it is restarting",
+        "who is connected stays so; from elsewhere nobody joins meanwhile",
+        "pad.example.org cannot be reached: refused",
     ]
 
 
@@ -250,9 +287,9 @@ def test_the_server_is_mentioned_only_when_it_was_lost() -> None:
     screen = Screen()
     screen.tell(ServerState("connected", ""), ServerState("lost", "refused"), ServerState("connected", ""))
     shown = screen.lines()
-    assert len(shown) == 2
-    assert shown[0].startswith("pad.example.org cannot be reached (refused)")
-    assert shown[1] == "pad.example.org is back"
+    assert len(shown) == 3
+    assert shown[0] == "pad.example.org cannot be reached: refused"
+    assert shown[2] == "pad.example.org is back"
 
 
 def test_another_server_is_named_when_it_is_used() -> None:
@@ -263,7 +300,7 @@ def test_another_server_is_named_when_it_is_used() -> None:
         ServerState("connected", "", "wss://other.example.org:8443/v1/ws"),
         ServerState("connected", "", "https://pad.example.org"),
     )
-    assert screen.lines()[1:] == [
+    assert screen.lines()[2:] == [
         "others are met at other.example.org:8443 now",
         "others are met at pad.example.org now",
     ]
@@ -443,3 +480,32 @@ def test_numbers_are_said_as_people_say_them(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     shown = [place(Path(name)) for name in ("notes", ".", "a.md", "/")]
     assert shown == ["notes/", f"{tmp_path.name}/", "a.md", "/"]
+
+
+def test_a_long_message_goes_on_below_at_a_space_in_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Problem(
+        "E-LINK", ExitCode.BAD_INVITATION, "the invitation is mistyped: " + "copy it again " * 6
+    )
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert len(lines(problem)) == 1
+    monkeypatch.setenv("COLUMNS", "60")
+    shown = lines(problem)
+    assert len(shown) == 3
+    assert max(map(len, shown)) <= 60
+    assert shown[-1].endswith("[E-LINK]")
+
+
+def test_one_who_leaves_tells_those_who_are_there_and_not_who_is_away() -> None:
+    class Half(FakeSession):
+        def status(self) -> dict[str, object]:
+            return {"peers": [{"name": "ben", "state": "here"}, {"name": "anna", "state": "away"}]}
+
+    screen = Screen()
+    screen.view.leaving(Half())
+    assert screen.lines() == ["leaving: telling 1 other; files stay as they are"]
+
+
+def test_a_long_message_with_wide_characters_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    problem = Problem("E-NO-PEER", ExitCode.UNREACHABLE, "nobody is here; there are: " + "陳大文, " * 6)
+    assert max(map(cells, lines(problem))) <= 60

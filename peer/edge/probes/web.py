@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import email.utils
 import errno
+import os
 import socket
 import ssl
 import time
@@ -140,7 +141,10 @@ def _unconnected(error: OSError) -> Unseen:
         errno.EHOSTUNREACH: "silent",
         errno.EPERM: "forbidden",
     }
-    return Unseen(steps.get(error.errno or 0, "silent"), error.strerror or str(error))
+    # asyncio puts a sentence with the address around the system's own words.
+    number = error.errno or 0
+    words = os.strerror(number).lower() if number > 0 else error.strerror or str(error)
+    return Unseen(steps.get(number, "silent"), words)
 
 
 async def _get(
