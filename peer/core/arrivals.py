@@ -71,6 +71,7 @@ class Arrivals:
             if before is not None:
                 arrival.started, arrival.resumed = before.started, before.resumed
             self._waiting[path] = arrival
+        arrival.stamp = stamp  # the same content, but perhaps executable now
         if not self._board.starting:
             self._decide(arrival, now)
 

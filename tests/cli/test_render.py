@@ -434,7 +434,8 @@ def test_the_details_of_our_own_mistake_are_kept_in_a_private_file(places: Path)
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_failure_names_what_differs_and_what_to_do() -> None:
+def test_a_failure_names_what_differs_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # no terminal, so nothing is broken into lines
     shown = lines(explain(WouldOverwrite("notes/ holds other files", [f"{n}.md" for n in range(13)])), 80)
     assert shown[0] == "error: notes/ holds other files" + " " * 30 + "[E-WOULD-OVERWRITE]"
     assert len(shown[0]) == 80

@@ -299,3 +299,12 @@ def test_a_new_text_that_arrives_piece_by_piece_is_written_when_it_is_here() -> 
     assert (write.expected, write.content) == (None, b"hello\n")
     assert changes(here.replaced("b.txt", None)) == [("b.txt", "created")]
     assert some(ForgetShadow, here.all) == []
+
+
+def test_a_new_file_that_becomes_executable_before_it_is_shared_is_shared_so() -> None:
+    desk = Desk()
+    desk.see("run.sh", b"#!/bin/sh\n")
+    desk.see("run.sh", b"#!/bin/sh\n", mode=0o755)
+    desk.now += 0.2
+    desk.see("run.sh", b"#!/bin/sh\n", mode=0o755)
+    assert desk.entry("run.sh").executable
