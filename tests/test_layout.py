@@ -85,7 +85,7 @@ IMPORTERS: Final = {
         "peer.edge.visit",
         "signaling.proofs",
     },
-    "ifaddr": {"peer.edge.lan.interfaces", "peer.edge.network_watch", "peer.edge.probes.interfaces"},
+    "ifaddr": {"peer.edge.lan.interfaces"},
     "msgspec": {
         "peer.core.certificates",
         "peer.core.frames",

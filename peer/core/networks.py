@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["INTERFACES_LIMIT", "Interface", "broadcast_address", "sensible"]
+__all__ = ["INTERFACES_LIMIT", "Interface", "broadcast_address", "sensible", "virtual_kind"]
 
 INTERFACES_LIMIT: Final = 8
 """Interfaces announced on; machines with more are routers and hosts of containers."""
 
-_VIRTUAL: Final = re.compile(
-    r"(docker|veth|br-|virbr|vnet|vmnet|vboxnet|tap|tun|utun|wg|zt|tailscale|cni|flannel|cali|lxc|lxdbr|podman)"
-)
-"""Names of interfaces that lead to containers on this machine, or into tunnels that carry no multicast."""
+_CONTAINERS: Final = re.compile(r"(docker|veth|br-|virbr|vnet|vmnet|vboxnet|lxc|lxd|cni|flannel|cali|podman)")
+"""Names of interfaces that lead to containers and virtual machines on this one."""
+_TUNNEL: Final = re.compile(r"(tun|tap|utun|wg|zt|ppp|tailscale|ipsec|nordlynx)")
+"""Names of interfaces that lead into tunnels, which carry no multicast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,13 @@ class Interface:
         return (*(address for address, _ in self.ipv4), *self.ipv6, *scoped)
 
 
+def virtual_kind(name: str) -> str:
+    """`containers` or `tunnel`, if that is what an interface of this name leads to; else an empty string."""
+    if _CONTAINERS.match(name):
+        return "containers"
+    return "tunnel" if _TUNNEL.match(name) else ""
+
+
 def sensible(interfaces: Iterable[Interface]) -> list[Interface]:
     """The interfaces to look for others on: those with hardware first, this machine's own loop last.
 
@@ -55,7 +62,7 @@ def sensible(interfaces: Iterable[Interface]) -> list[Interface]:
     usable = [each for each in interfaces if each.is_up and each.addresses]
     loop = [each for each in usable if each.is_loopback]
     outward = [each for each in usable if not each.is_loopback]
-    plain = [each for each in outward if each.has_multicast and not _VIRTUAL.match(each.name)]
+    plain = [each for each in outward if each.has_multicast and not virtual_kind(each.name)]
     chosen = sorted(plain or outward, key=lambda each: (not each.is_physical, each.index))
     return chosen[:INTERFACES_LIMIT] + loop[:1]
 

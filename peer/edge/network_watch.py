@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from peer.core.events import NetworkChanged
+from peer.edge.lan.interfaces import adapters
 
 __all__ = ["LOOK_EVERY", "SETTLE_SECONDS", "SLEPT_SECONDS", "Clocks", "NetworkWatch", "network_tag"]
 
@@ -114,17 +115,14 @@ def network_tag() -> bytes:
 
 def _signs() -> Iterator[str]:
     """What makes a network this one; of IPv6 the prefix, because the rest changes for privacy's sake."""
-    import ifaddr
-
-    with contextlib.suppress(OSError):
-        for adapter in ifaddr.get_adapters():
-            for each in adapter.ips:
-                address = ipaddress.ip_address(each.ip if isinstance(each.ip, str) else each.ip[0])
-                if address.is_loopback or (address.version == 6 and address.is_link_local):
-                    continue
-                bits = 64 if address.version == 6 else 32
-                network = ipaddress.ip_network((address, bits), strict=False)
-                yield f"{adapter.nice_name} {network}"
+    for adapter in adapters():
+        for each in adapter.ips:
+            address = ipaddress.ip_address(each.ip if isinstance(each.ip, str) else each.ip[0])
+            if address.is_loopback or (address.version == 6 and address.is_link_local):
+                continue
+            bits = 64 if address.version == 6 else 32
+            network = ipaddress.ip_network((address, bits), strict=False)
+            yield f"{adapter.nice_name} {network}"
     yield from _default_routes()
 
 

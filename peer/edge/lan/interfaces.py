@@ -10,7 +10,7 @@ from peer.core.networks import Interface
 if TYPE_CHECKING:
     from ifaddr import Adapter
 
-__all__ = ["index_of", "list_interfaces"]
+__all__ = ["adapters", "index_of", "is_up", "list_interfaces"]
 
 _SYSTEM: Final = Path("/sys/class/net")
 _UP: Final = 0x1
@@ -19,14 +19,22 @@ _MULTICAST: Final = 0x1000
 """Flags of an interface, as in <linux/if.h>."""
 
 
-def list_interfaces() -> list[Interface]:
-    """Every interface that has an address; empty if the system does not tell."""
+def adapters(*, unconfigured: bool = False) -> "list[Adapter]":
+    """What the system calls its interfaces; also those without an address, if *unconfigured*.
+
+    Empty if the system does not tell.
+    """
     import ifaddr
 
     try:
-        return [_interface(adapter) for adapter in ifaddr.get_adapters()]
+        return list(ifaddr.get_adapters(include_unconfigured=unconfigured))
     except OSError:
         return []
+
+
+def list_interfaces() -> list[Interface]:
+    """Every interface that has an address; empty if the system does not tell."""
+    return [_interface(adapter) for adapter in adapters()]
 
 
 def _interface(adapter: "Adapter") -> Interface:
@@ -41,11 +49,17 @@ def _interface(adapter: "Adapter") -> Interface:
         ipv4,
         tuple(str(each) for each in ipv6 if each.is_link_local),
         tuple(str(each) for each in ipv6 if not each.is_link_local and not each.is_loopback),
-        is_up=flags is None or bool(flags & _UP),
+        is_up=is_up(name),
         is_loopback=is_loopback if flags is None else bool(flags & _LOOPBACK),
         has_multicast=flags is None or bool(flags & _MULTICAST),
         is_physical=(_SYSTEM / name / "device").exists(),
     )
+
+
+def is_up(name: str) -> bool:
+    """Whether the interface is switched on; where the system does not say, what has addresses is."""
+    flags = _flags(name)
+    return flags is None or bool(flags & _UP)
 
 
 def _flags(name: str) -> int | None:

@@ -1,13 +1,11 @@
 """Which ways lead out of this computer, and which of them a local network can be behind."""
 
 import ipaddress
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-import ifaddr
-
+from peer.core.networks import virtual_kind
+from peer.edge.lan.interfaces import adapters, is_up
 from peer.edge.probes.finding import Finding, note, ok
 
 __all__ = ["Interface", "interfaces", "probe"]
@@ -15,8 +13,6 @@ __all__ = ["Interface", "interfaces", "probe"]
 SHOWN: Final = 4
 """Addresses named in one line."""
 
-_VIRTUAL: Final = re.compile(r"(docker|veth|br-|virbr|lxc|lxd|cni|flannel|cali|podman|vmnet|vboxnet)")
-_TUNNEL: Final = re.compile(r"(tun|tap|utun|wg|ppp|tailscale|zt|ipsec|nordlynx)")
 _IDS: Final = ("lan.interfaces", "interfaces")
 
 
@@ -43,7 +39,7 @@ class Interface:
 def interfaces() -> list[Interface]:
     """All of them but loopback."""
     found = []
-    for adapter in ifaddr.get_adapters(include_unconfigured=True):
+    for adapter in adapters(unconfigured=True):
         name = adapter.nice_name if isinstance(adapter.nice_name, str) else adapter.name
         plain = [str(each.ip if each.is_IPv4 else each.ip[0]) for each in adapter.ips]
         if (plain and all(_is_loopback(each) for each in plain)) or name == "lo":
@@ -62,15 +58,10 @@ def _is_loopback(address: str) -> bool:
 
 
 def _why_not(name: str, addresses: list[str]) -> str:
-    if _VIRTUAL.match(name):
-        return "containers"
-    if _TUNNEL.match(name):
-        return "tunnel"
-    try:
-        if not int(Path("/sys/class/net", name, "flags").read_text(), 16) & 1:
-            return "down"
-    except (OSError, ValueError):
-        pass  # not Linux: what has addresses is taken for up
+    if kind := virtual_kind(name):
+        return kind
+    if not is_up(name):
+        return "down"
     return "" if addresses else "no address"
 
 

@@ -15,12 +15,13 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
+from peer.edge.lan.beacon import BEACON_PORT, GROUP_IPV4
 from peer.edge.probes.finding import Finding, broken, note, ok, skipped
 from peer.edge.probes.interfaces import Interface
 
 __all__ = ["CHANNELS", "PATIENCE", "probe"]
 
-CHANNELS: Final = {"mDNS": ("224.0.0.251", 5353), "beacon": ("224.0.0.178", 29_718)}
+CHANNELS: Final = {"mDNS": ("224.0.0.251", 5353), "beacon": (GROUP_IPV4, BEACON_PORT)}
 """Group and UDP port of each: that of mDNS (RFC 6762 §3), and that of Weft's own beacon."""
 PATIENCE: Final = 0.4
 """Seconds for a packet to make its way through this machine, three times."""
