@@ -18,6 +18,7 @@ from peer.core.actions import (
     AcceptOffer,
     Action,
     AppendUpdate,
+    AskArrived,
     CloseDirect,
     CloseSeal,
     DialDirect,
@@ -32,6 +33,7 @@ from peer.core.documents import Documents
 from peer.core.edits import Edit
 from peer.core.events import (
     AnswerMade,
+    DirectArrived,
     DirectBroken,
     DirectLossyArrived,
     DirectOpened,
@@ -123,6 +125,7 @@ class World:
         self._offers: dict[str, tuple[int, int, Attempt]] = {}
         self._dead: set[tuple[int, int, Attempt]] = set()
         self._closing: set[object] = set()
+        self._arrived: dict[tuple[int, int, Attempt], int] = {}
         self._typed = 0
 
     # --- time ---------------------------------------------------------------------------------------
@@ -329,6 +332,9 @@ class World:
                 self._send(node, action)
             case SendLossy():
                 self._send_lossy(node, action)
+            case AskArrived():
+                pieces = self._arrived.get((node.number, node.life, action.attempt), 0)
+                self.later(0.0, self.to(node, DirectArrived(action.attempt, pieces)))
             case CloseDirect():
                 self._close(node, action.attempt, drain=action.drain)
             case _:
@@ -428,6 +434,7 @@ class World:
             target = self.nodes[other[0]]
             open_still = self._attempts.get(other) == ours or ours in self._closing
             if open_still and target.life == other[1]:
+                self._arrived[ours] = self._arrived.get(ours, 0) + 1
                 self.feed(target, DirectPieceArrived(other[2], action.piece))
 
         self.in_order(("direct", other), deliver)

@@ -19,6 +19,7 @@ from peer.core import (
     blobs,
     candidates,
     carrier,
+    carriers,
     connections,
     detour,
     dialing,
@@ -32,6 +33,7 @@ from peer.core import (
     notices,
     pathways,
     presence,
+    rooms,
     sync,
 )
 from peer.edge import sdp
@@ -71,7 +73,7 @@ IMPORTERS: Final = {
         "peer.edge.shortcuts",
         "peer.edge.turn_client",
     },
-    "aiortc": {"peer.edge.attempt", "peer.edge.quiet", "peer.edge.shortcuts"},
+    "aiortc": {"peer.edge.attempt", "peer.edge.quiet", "peer.edge.sacks", "peer.edge.shortcuts"},
     "click": {"peer.cli", "signaling.command", "signaling.turn_command"},
     "cryptography": {
         "peer.core.certificates",
@@ -286,7 +288,9 @@ def test_the_protocol_page_has_every_frame_with_all_its_fields(frame: type) -> N
         f"after a path that stood for {pathways.STOOD:g} s has died",
         f"(every {dialing.REDIAL_EVERY:g} s, `REDIAL_EVERY`, at most)",
         f"one offer every {dialing.DIAL_EVERY:g} s (`DIAL_EVERY`)",
-        f"after {link.ACK_WITHIN:g} s (`ACK_WITHIN`)",
+        f"after {carriers.ACK_WITHIN:g} s (`ACK_WITHIN`)",
+        f"every {carriers.ASK_EVERY:g} s (`ASK_EVERY`)",
+        f"every {rooms.PROBE_EVERY:g} s (`PROBE_EVERY`)",
         f"within {detour.DETOUR_AFTER:g} s (`DETOUR_AFTER`;",
         f"listens for {link.OVERLAP:g} s (`OVERLAP`)",
         f"without one within {pathways.CHECK_SECONDS:g} s",

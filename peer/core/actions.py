@@ -16,6 +16,7 @@ __all__ = [
     "Action",
     "AddCandidates",
     "AppendUpdate",
+    "AskArrived",
     "CheckServer",
     "CloseDirect",
     "CloseSeal",
@@ -114,6 +115,13 @@ class SendLossy:
 
     attempt: Attempt
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AskArrived:
+    """Tell how much of what was sent over a direct path has arrived: `DirectArrived`."""
+
+    attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +271,7 @@ Action = (
     | AddCandidates
     | SendPiece
     | SendLossy
+    | AskArrived
     | CloseDirect
     | CheckServer
     | AppendUpdate

@@ -128,7 +128,8 @@ class Outgoing:
         self.window = window
         self._lanes: tuple[deque[bytes], deque[bytes], deque[bytes]] = (deque(), deque(), deque())
         self._begun: list[_Begun | None] = [None, None, None]
-        self._unacked: deque[tuple[int, Lane, bool]] = deque()
+        self._unacked: deque[tuple[int, Lane, bool, int]] = deque()
+        self._pieces = 0
         self._unacked_bytes = 0
         self._unacked_bulk = 0
         self._acked = 0
@@ -176,12 +177,17 @@ class Outgoing:
         if received > self._sent:
             raise Malformed("the other side acknowledges more than was sent")
         while self._acked < received:
-            size, lane, ends = self._unacked.popleft()
+            size, lane, ends, _ = self._unacked.popleft()
             self._unacked_bytes -= size
             self.edits_acked += ends and lane is Lane.EDITS
             if lane is Lane.BULK:
                 self._unacked_bulk -= size
             self._acked += 1
+
+    def edits_within(self, pieces: int) -> int:
+        """How many frames of the lane EDITS have arrived whole if so many *pieces*, of all lanes, have."""
+        waiting = (number <= pieces for _, lane, ends, number in self._unacked if ends and lane is Lane.EDITS)
+        return self.edits_acked + sum(waiting)
 
     def pieces(self, *, bulk: int | None = None) -> Iterator[bytes]:
         """Cut and yield what may be sent now, most urgent first.
@@ -221,10 +227,11 @@ class Outgoing:
 
     def _count(self, lane: Lane, size: int, *, ends: bool) -> None:
         self.bytes_sent += size
+        self._pieces += 1
         if lane is Lane.CONTROL:
             return
         self._sent += 1
-        self._unacked.append((size, lane, ends))
+        self._unacked.append((size, lane, ends, self._pieces))
         self._unacked_bytes += size
         if lane is Lane.BULK:
             self._unacked_bulk += size

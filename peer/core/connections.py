@@ -10,8 +10,10 @@ from typing import Final, assert_never
 from peer.core import rooms
 from peer.core.actions import Action, CheckServer, Tell
 from peer.core.carrier import Lane
+from peer.core.carriers import Carrier
 from peer.core.events import (
     ConnectionEvent,
+    DirectArrived,
     DirectPieceArrived,
     MemberAway,
     MemberJoined,
@@ -26,7 +28,7 @@ from peer.core.events import (
 from peer.core.frames import Bye, Frame, encode
 from peer.core.greeting import REFUSED_FOR, Greeting, Setup
 from peer.core.ids import Attempt, PeerId, device_of, room_of
-from peer.core.link import PING_EVERY, SILENT_AFTER, Carrier, Link, Listener, Member
+from peer.core.link import PING_EVERY, SILENT_AFTER, Link, Listener, Member
 from peer.core.notices import PeerJoined, PeerLeft, PeerPong, PeerSilent, ServerState, Warned
 from peer.core.outage import Outage
 from peer.core.pathways import PathFrame, Pathways
@@ -93,6 +95,8 @@ class Connections:
                 self._relay(event, now)
             case PingWanted():
                 self._ask(event, now)
+            case DirectArrived():
+                self._arrived(event)
             case _:
                 self._paths.handle(event, now)
 
@@ -246,6 +250,12 @@ class Connections:
         except RemoteError as error:
             self.cut_off(link, error, now)
 
+    def _arrived(self, event: DirectArrived) -> None:
+        link = self.link_on(event.attempt)
+        carrier = None if link is None else link.carrier(event.attempt)
+        if carrier is not None:
+            carrier.arrived(event.pieces)
+
     def _ask(self, event: PingWanted, now: float) -> None:
         """Ask a peer for a sign of life, over what carries its contents."""
         link = next((link for link in self._links.values() if link.member.short == event.peer), None)
@@ -356,11 +366,13 @@ class Connections:
         if silence >= SILENT_AFTER and not link.told_silent:
             link.told_silent = True
             self._emit(Tell(PeerSilent(link.member.short, link.member.name, round(silence, 1))))
+        before = link.content
+        moved = rooms.doubt(link, now, self._summary)
         if now >= link.next_ping:
             link.next_ping = now + PING_EVERY
-            before = link.content
-            if rooms.ping(link, now, self._summary()):
-                self._through_another(link, before, now)
+            moved = rooms.ping(link, now, self._summary()) or moved
+        if moved:
+            self._through_another(link, before, now)
 
     def pump(self, now: float) -> None:
         """Send what may be sent."""
@@ -373,5 +385,6 @@ class Connections:
             return None
         moments = [self._greeting.next_deadline()]
         moments += [link.next_deadline() for link in self._links.values()]
+        moments += [rooms.next_deadline(link) for link in self._links.values()]
         moments += [self._paths.next_deadline(), self._outage.next_deadline()]
         return min((moment for moment in moments if moment is not None), default=None)

@@ -1,8 +1,9 @@
-"""Edits that a direct path was given and has not acknowledged, ready to go another way as well.
+"""Edits that a carrier was given and has not acknowledged, ready to go another way as well.
 
 A path that is dead looks like one that is slow, for seconds.  So what is not acknowledged in time is sent
 over the next best path too, in the same order, and so is everything after it until the first path catches
-up.  Whoever gets an edit twice takes it once.
+up.  If that other path is silent and a third one is not, all of it goes there.  Whoever gets an edit twice
+takes it once.
 """
 
 from collections import deque
@@ -18,9 +19,14 @@ KEPT_LIMIT: Final = 4 * 1024 * 1024
 
 
 class Detour:
-    """The unacknowledged edits of one direct path."""
+    """The unacknowledged edits of one carrier.
+
+    Attributes:
+        way: where what is late goes as well.
+    """
 
     def __init__(self) -> None:
+        self.way: object = None
         self._kept: deque[bytes] = deque()
         self._since: deque[float] = deque()
         self._bytes = 0
@@ -28,14 +34,14 @@ class Detour:
         self._before = 0
 
     def keep(self, frame: bytes) -> None:
-        """This frame was queued on the path; frames are numbered from one."""
+        """This frame was queued on the carrier; all frames of the lane EDITS are numbered, from one."""
         self._kept.append(frame)
         self._bytes += len(frame)
         while self._bytes > KEPT_LIMIT:
             self._forget()
 
     def acknowledged(self, frames: int) -> None:
-        """The first so many frames of the path have arrived."""
+        """The first so many frames of the carrier have arrived."""
         while self._kept and self._before < frames:
             self._forget()
 
@@ -44,17 +50,19 @@ class Detour:
         while len(self._since) < len(self._kept):
             self._since.append(now)
 
-    def is_late(self, now: float, patience: float = DETOUR_AFTER) -> bool:
-        """Whether the oldest frame has waited for so long."""
-        return bool(self._since) and now >= self._since[0] + patience
-
     def has_any(self) -> bool:
         """Whether anything waits for its acknowledgement."""
         return bool(self._since)
 
     def late_at(self, patience: float = DETOUR_AFTER) -> float:
-        """When the oldest frame becomes late; there must be one."""
+        """When the oldest frame has waited for so many seconds; there must be one (`has_any`)."""
         return self._since[0] + patience
+
+    def over(self, way: object) -> None:
+        """What is late goes over *way*: all of it again, if that is another than before."""
+        if self.way is not way:
+            self.way = way
+            self._gone = 0
 
     def take(self) -> bytes | None:
         """The next frame that has not gone the other way yet."""
@@ -63,17 +71,9 @@ class Detour:
         self._gone += 1
         return self._kept[self._gone - 1]
 
-    def begin_again(self) -> None:
-        """The other way broke, and what went there with it."""
-        self._gone = 0
-
-    def has_more(self) -> bool:
-        """Whether `take` would return something."""
-        return self._gone < len(self._kept)
-
-    def next_deadline(self, patience: float = DETOUR_AFTER) -> float | None:
-        """When something that has not gone the other way yet becomes late."""
-        return self._since[0] + patience if self._since and self.has_more() else None
+    def would_take(self, way: object) -> bool:
+        """Whether there is something that has not gone over *way* yet."""
+        return len(self._kept) > (self._gone if way is self.way else 0)
 
     def _forget(self) -> None:
         self._bytes -= len(self._kept.popleft())

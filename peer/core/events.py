@@ -31,6 +31,7 @@ __all__ = [
     "BlobLoaded",
     "CandidatesFound",
     "ConnectionEvent",
+    "DirectArrived",
     "DirectBroken",
     "DirectLossyArrived",
     "DirectOpened",
@@ -209,6 +210,14 @@ class DirectOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class DirectArrived:
+    """The other side's SCTP has acknowledged this many of the *pieces* that a direct path was given."""
+
+    attempt: Attempt
+    pieces: int
+
+
+@dataclass(frozen=True, slots=True)
 class DirectBroken:
     """The direct path failed to open, or closed."""
 
@@ -325,6 +334,7 @@ ConnectionEvent = (
     | TurnReached
     | NetworkChanged
     | DirectOpened
+    | DirectArrived
     | DirectBroken
 )
 """What concerns links, but for the pieces that a direct path brings."""

@@ -15,10 +15,11 @@ from typing import Final
 
 from peer.core.actions import Action, CloseSeal, OpenSeal, Tell
 from peer.core.carrier import LANE_MASK, Lane
+from peer.core.carriers import Carrier
 from peer.core.certificates import verify_chain
 from peer.core.frames import PROTOCOL, Bye, Frame, Hello, Proof, encode
 from peer.core.ids import DeviceKey, PeerId, client_of, device_of, peer_id, room_of
-from peer.core.link import Carrier, Member
+from peer.core.link import Member
 from peer.core.notices import Warned
 from peer.errors import Refused, RemoteError
 

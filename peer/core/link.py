@@ -3,23 +3,22 @@
 A link begins on the relay and moves to a direct path when one opens; it falls back when that path dies; of
 several shared rooms (`rooms.py`) one is the relay, the others are spares.  Content (lanes EDITS and BULK)
 goes over exactly one carrier, the *content carrier*; whoever owns the link is told when it changes: then
-both sides compare what they hold.  Edits not acknowledged there go over the relay too (`detour.py`).
+both sides compare what they hold.  Edits not acknowledged there go the next best way too (`detour.py`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from peer.core.actions import Action, CloseDirect, CloseSeal, SendPiece, SendRelay
-from peer.core.carrier import DIRECT_WINDOW, RELAY_WINDOW, Incoming, Lane, Outgoing
-from peer.core.detour import DETOUR_AFTER, Detour
-from peer.core.frames import Ack, Frame, Ping, Pong, decode, encode
+from peer.core.actions import Action
+from peer.core.carrier import Lane
+from peer.core.carriers import ACK_WITHIN, Carrier
+from peer.core.detour import DETOUR_AFTER
+from peer.core.frames import Frame, encode
 from peer.core.ids import Attempt, PeerId
 from peer.core.policy import allows_relay
-from peer.core.questions import Questions
 
 __all__ = [
-    "ACK_WITHIN",
     "DEAD_AFTER",
     "DETOUR_AHEAD",
     "DOUBT",
@@ -29,7 +28,6 @@ __all__ = [
     "RELAY_BUDGET",
     "RELAY_PATIENCE",
     "SILENT_AFTER",
-    "Carrier",
     "Link",
     "Listener",
     "Member",
@@ -49,12 +47,8 @@ RELAY_BUDGET: Final = 256 * 1024
 """Bytes of bulk that a peer may get through the relay while the direct path is undecided."""
 RELAY_PATIENCE: Final = 5.0
 """Seconds after which an undecided direct path no longer holds bulk back."""
-PINGS_REMEMBERED: Final = 8
-"""Older answers say nothing about the round trip now."""
-ACK_WITHIN: Final = 0.2
-"""Seconds for which a direct path may owe an acknowledgement: a fraction of `detour.DETOUR_AFTER`."""
 DETOUR_AHEAD: Final = 64 * 1024
-"""Bytes of edits on a detour that wait for the relay: half of its window."""
+"""Bytes of edits on a detour that wait for the other carrier: half of the window of a relay."""
 OVERLAP: Final = 2.0
 """Seconds for which a path that was replaced still listens: the other side moves a round trip later."""
 
@@ -76,96 +70,6 @@ class Member:
         return self.id[:4].hex() + self.id[-4:].hex()
 
 
-class Carrier:
-    """One way to the peer, with its queues; what it carries is already authenticated."""
-
-    def __init__(self, key: bytes | Attempt, now: float, path: str, address: str = "") -> None:
-        window = RELAY_WINDOW if isinstance(key, bytes) else DIRECT_WINDOW
-        self.key = key
-        self.seen = path
-        self.path = path
-        self.agreed = isinstance(key, bytes)
-        self.ack_at: float | None = None
-        self.address = address
-        self.opened = now
-        self.heard = now
-        self.out = Outgoing(window)
-        self.incoming = Incoming(window)
-        self.rtt: float | None = None
-        self.questions = Questions()
-        self._pings: dict[int, float] = {}
-        self._number = 0
-
-    def order(self, piece: bytes) -> Action:
-        """The action that sends *piece* here."""
-        if isinstance(self.key, bytes):
-            return SendRelay(self.key, piece)
-        return SendPiece(self.key, piece)
-
-    def closing(self, *, drain: bool = False) -> Action:
-        """The action that closes this carrier."""
-        return CloseSeal(self.key) if isinstance(self.key, bytes) else CloseDirect(self.key, drain)
-
-    def orders(self, *, bulk: int | None = None) -> Iterable[Action]:
-        """The actions that send what may be sent now; for *bulk* see `Outgoing.pieces`."""
-        return map(self.order, self.out.pieces(bulk=bulk))
-
-    def ping(self, now: float, summary: bytes, question: int | None = None) -> None:
-        """Queue a heartbeat; if it is to a *question*, `questions` gets the answer."""
-        self._number += 1
-        self._pings[self._number] = now
-        self.questions.asked(self._number, question)
-        while len(self._pings) > PINGS_REMEMBERED:
-            del self._pings[next(iter(self._pings))]
-        self.out.push(Lane.CONTROL, encode(Ping(self._number, self._report(), summary)))
-
-    def pong(self, frame: Pong, now: float) -> None:
-        """Take the answer to a heartbeat into the round-trip estimate (RFC 6298 §2: 7/8 old)."""
-        self.out.acknowledge(frame.received)
-        if (sent := self._pings.pop(frame.number, None)) is not None:
-            sample = now - sent
-            self.questions.answered(frame.number, sample)
-            self.rtt = sample if self.rtt is None else self.rtt * 0.875 + sample * 0.125
-
-    def receive(self, piece: bytes, now: float) -> tuple[Lane, Frame] | None:
-        """Take one piece; answer pings and acknowledgements here, return any other frame.
-
-        Raises:
-            RemoteError: the piece or its frame breaks the protocol.
-        """
-        self.heard = now
-        whole = self.incoming.receive(piece)
-        if self.incoming.ack_due():
-            self.out.push(Lane.CONTROL, encode(Ack(self._report())))
-        elif self.ack_at is None and self.incoming.owes_ack and not isinstance(self.key, bytes):
-            self.ack_at = now + ACK_WITHIN
-        frame = decode(whole[1]) if whole is not None else None
-        if whole is None or frame is None:
-            return None
-        match frame:
-            case Ack():
-                self.out.acknowledge(frame.received)
-                return None
-            case Pong():
-                self.pong(frame, now)
-                return None
-            case Ping():
-                self.out.acknowledge(frame.received)
-                self.out.push(Lane.CONTROL, encode(Pong(frame.number, self._report())))
-                return whole[0], frame
-            case _:
-                return whole[0], frame
-
-    def acknowledge(self, now: float) -> None:
-        """Tell what has arrived, if that is due."""
-        if self.ack_at is not None and now >= self.ack_at:
-            self.out.push(Lane.CONTROL, encode(Ack(self._report())))
-
-    def _report(self) -> int:
-        self.ack_at = None
-        return self.incoming.reported()
-
-
 class Link:
     """One peer and the carriers that lead to it.
 
@@ -175,7 +79,7 @@ class Link:
         allows_relay: both let contents go through the server.
         pathless_since: contents have had no way since then, and nobody was told.
         why_not: how the last attempt at a direct path ended.
-        next_probe: the relay is asked for a sign of life, beside a doubtful direct path, no earlier.
+        next_probe: the other carriers are asked for a sign of life, beside a doubtful one, no earlier.
         renewed_at: when a new path was last looked for because the one that stands had gone silent.
         checked_since, checked_until: the direct path has this time to prove that it still stands.
     """
@@ -188,7 +92,6 @@ class Link:
         self.direct: Carrier | None = None
         self.retired: Carrier | None = None
         self.retired_until = 0.0
-        self.detour = Detour()
         self.told_path: str | None = None
         self.told_silent = self.told_why_not = False
         self.doubted_until: float | None = None
@@ -213,12 +116,20 @@ class Link:
         if self.direct is not None:
             return self.direct
         relay = self.relay
-        return relay if relay is not None and (self.allows_relay or relay.path == "lan") else None
+        return relay if relay is not None and self.may_carry(relay) else None
+
+    def may_carry(self, room: Carrier) -> bool:
+        """Whether contents may go through this room."""
+        return self.allows_relay or room.path == "lan"
+
+    def rooms(self) -> list[Carrier]:
+        """The carriers through rooms, the better ones first."""
+        return [c for c in (self.relay, *self.spares) if c is not None]
 
     @property
     def heard(self) -> float:
         """When anything last came from this peer."""
-        standing = (c for c in (self.direct, self.relay, *self.spares) if c is not None)
+        standing = (c for c in (self.direct, *self.rooms()) if c is not None)
         return max((self._heard_before, *(carrier.heard for carrier in standing)))
 
     @property
@@ -241,10 +152,7 @@ class Link:
             carrier = carrier or self.relay
         if carrier is None:
             return False
-        data = encode(frame)
-        carrier.out.push(lane, data)
-        if lane is Lane.EDITS and carrier is self.direct:
-            self.detour.keep(data)
+        carrier.push(lane, encode(frame))
         return True
 
     def signal(self, frame: Frame) -> None:
@@ -271,7 +179,8 @@ class Link:
         """Send whatever may be sent now."""
         if self._undecided_until is not None and now >= self._undecided_until:
             self.decide()
-        self._go_around(now)
+        if (content := self.content) is not None and content.is_watched:
+            self._go_around(content, now)
         for carrier in self.carriers():
             carrier.acknowledge(now)
             if carrier.out.frames:
@@ -279,24 +188,32 @@ class Link:
                 for order in carrier.orders(bulk=RELAY_BUDGET if held else None):
                     self._emit(order)
 
-    def _go_around(self, now: float) -> None:
-        """Send what the direct path does not acknowledge over the relay as well."""
-        direct, relay, detour = self.direct, self.relay, self.detour
-        if direct is None:
+    def _go_around(self, content: Carrier, now: float) -> None:
+        """Send what the content carrier does not acknowledge the next best way as well."""
+        if (question := content.look_back(now)) is not None:
+            self._emit(question)
+        late_at = self.late_at
+        if late_at is None or now < late_at or (way := self._aside(content, late_at)) is None:
             return
-        detour.acknowledged(direct.out.edits_acked)
-        detour.stamp(now)
-        may_carry = self.allows_relay or (relay is not None and relay.path == "lan")
-        if relay is None or not may_carry or not detour.is_late(now, self.patience):
-            return
-        while relay.out.has_room(Lane.EDITS, DETOUR_AHEAD) and (frame := detour.take()) is not None:
-            relay.out.push(Lane.EDITS, frame)
+        content.detour.over(way)
+        while way.out.has_room(Lane.EDITS, DETOUR_AHEAD) and (frame := content.detour.take()) is not None:
+            way.push(Lane.EDITS, frame)
+
+    def _aside(self, content: Carrier, late_at: float) -> Carrier | None:
+        """The next best way: the one taken before, unless only others were heard since edits are late."""
+        others = [room for room in self.rooms() if room is not content and self.may_carry(room)]
+        heard = [room for room in others if room.heard >= late_at] or others
+        same = [room for room in heard if room is content.detour.way]
+        return next(iter(same or heard), None)
 
     @property
-    def patience(self) -> float:
-        """Seconds that an acknowledgement of the direct path may take on a way as long as this."""
-        rtt = 0.0 if self.direct is None or self.direct.rtt is None else self.direct.rtt
-        return max(DETOUR_AFTER, 2 * rtt + 2 * ACK_WITHIN)
+    def late_at(self) -> float | None:
+        """When what the content carrier owes an acknowledgement for is late, on a way as long as this."""
+        content = self.content
+        if content is None or not content.detour.has_any():
+            return None
+        rtt = 0.0 if content.rtt is None else content.rtt
+        return content.detour.late_at(max(DETOUR_AFTER, 2 * rtt + ACK_WITHIN))
 
     def open_direct(self, carrier: Carrier, now: float) -> None:
         """Contents go over *carrier* from now on; the one before it listens for a moment more."""
@@ -305,7 +222,6 @@ class Link:
         self._heard_before = self.heard
         self.retired, self.retired_until = self.direct, now + OVERLAP
         self.direct = carrier
-        self.detour = Detour()
 
     def doubt(self, now: float) -> None:
         """The server says that they left; a direct path that stands has a moment to prove otherwise."""
@@ -334,12 +250,10 @@ class Link:
         )
         if carrier is self.direct:
             self.direct = None
-            self.detour = Detour()
         elif carrier is self.retired:
             self.retired = None
         elif carrier is self.relay:
             self.relay = self.spares.pop(0) if self.spares else None
-            self.detour.begin_again()
         elif carrier in self.spares:
             self.spares.remove(carrier)
         if close:
@@ -365,13 +279,17 @@ class Link:
             moments.append(self._undecided_until)
         if self.retired is not None:
             moments.append(self.retired_until)
-        if self.direct is not None and self.direct.ack_at is not None:
-            moments.append(self.direct.ack_at)
-        if self.allows_relay and self.relay is not None:
-            late = self.detour.next_deadline(self.patience)
-            if late is not None and self.relay.out.has_room(Lane.EDITS, DETOUR_AHEAD):
-                moments.append(late)
+        moments += [carrier.ack_at for carrier in self.carriers() if carrier.ack_at is not None]
+        if (content := self.content) is not None and (late_at := self.late_at) is not None:
+            moments += self._detour_moments(content, late_at)
         return min(moments)
+
+    def _detour_moments(self, content: Carrier, late_at: float) -> list[float]:
+        question, way = content.next_question(), self._aside(content, late_at)
+        moments = [] if question is None else [question]
+        if way is not None and content.detour.would_take(way) and way.out.has_room(Lane.EDITS, DETOUR_AHEAD):
+            moments.append(late_at)
+        return moments
 
 
 class Listener(Protocol):

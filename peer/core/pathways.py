@@ -8,9 +8,11 @@ still stands, while a new one is looked for beside it.
 from collections.abc import Callable
 from typing import Final
 
+from peer.core import rooms
 from peer.core.actions import Action, Tell
 from peer.core.advice import no_path
 from peer.core.carrier import Lane
+from peer.core.carriers import Carrier
 from peer.core.dialing import Dialing, Plan
 from peer.core.events import (
     AnswerMade,
@@ -26,14 +28,13 @@ from peer.core.frames import Answer, Candidates, NoDirect, Offer, PathSeen, Redi
 from peer.core.greeting import Setup
 from peer.core.ids import Attempt
 from peer.core.ladder import Ladder
-from peer.core.link import DOUBT, SILENT_AFTER, Carrier, Link
+from peer.core.link import DOUBT, SILENT_AFTER, Link
 from peer.core.notices import ConnectStage, PeerPath, Trouble
 from peer.core.policy import agreed_path, ways, why_none
 
 __all__ = [
     "CHECK_SECONDS",
     "NO_PATH_AFTER",
-    "PROBE_EVERY",
     "RENEW_AFTER",
     "STOOD",
     "WORD_PATIENCE",
@@ -50,8 +51,6 @@ NO_PATH_AFTER: Final = 10.0
 """Seconds without any path that the two allow, after which people are told: most are found within three."""
 RENEW_AFTER: Final = 1.5
 """Seconds of silence of a path that owes an acknowledgement, after which another is looked for beside it."""
-PROBE_EVERY: Final = 1.0
-"""Seconds between two questions whether the relay is any better than a doubtful direct path."""
 WORD_PATIENCE: Final = 0.5
 """Seconds for the other side to say what it takes a path to be, and to answer a first ping, before people
 are told what is known without."""
@@ -211,6 +210,7 @@ class Pathways:
         if direct is not None and direct.key != dialing.standing:
             if now - direct.opened >= STOOD:
                 dialing.soon(now)
+            rooms.prefer_heard(link, direct.heard)
             self._lose(link, direct, now)
 
     def _network_changed(self, event: NetworkChanged, now: float) -> None:
@@ -277,28 +277,23 @@ class Pathways:
         self._tell_pathless(link, now)
 
     def _doubt_path(self, link: Link, direct: Carrier, now: float) -> None:
-        """A direct path is odd: is the server still there, and is the relay any better?"""
+        """A direct path is odd: is the server still there, and is any room better?"""
         self._doubt(now)
-        silent = now >= direct.heard + RENEW_AFTER and link.detour.is_late(now, link.patience)
+        silent = now >= direct.heard + RENEW_AFTER and link.late_at is not None and now >= link.late_at
         if silent and link.renewed_at < direct.heard:
             link.renewed_at = now
             self._dialing[link].renew(now)
-        relay = link.relay
-        if relay is None:
-            return
-        if relay.heard > direct.heard:
-            if now >= self._dead_at(link, direct):
-                link.checked_until = None
-                self._broken(link, Attempt(int(direct.key)), "nothing came through it any more", now)
-        elif now >= link.next_probe:
-            link.next_probe = now + PROBE_EVERY
-            relay.ping(now, self._summary())
+        if not _is_heard_beside(link, direct):
+            rooms.probe(link, now, self._summary)
+        elif now >= self._dead_at(link, direct):
+            link.checked_until = None
+            self._broken(link, Attempt(int(direct.key)), "nothing came through it any more", now)
 
     @staticmethod
     def _doubtful_since(link: Link, direct: Carrier) -> float:
         moments = [direct.heard + DOUBT]
-        if link.detour.has_any():
-            moments.append(link.detour.late_at(link.patience))
+        if (late_at := link.late_at) is not None:
+            moments.append(late_at)
         if link.checked_until is not None:
             moments.append(link.checked_since)
         return min(moments)
@@ -307,8 +302,8 @@ class Pathways:
     def _dead_at(link: Link, direct: Carrier) -> float:
         """When a path is given up if it stays silent; for one that owes something, that is sooner."""
         moments = [direct.heard + SILENT_AFTER]
-        if link.detour.has_any():
-            moments.append(max(direct.heard + DOUBT, link.detour.late_at(link.patience)))
+        if (late_at := link.late_at) is not None:
+            moments.append(max(direct.heard + DOUBT, late_at))
         if link.checked_until is not None:
             moments.append(link.checked_until)
         return min(moments)
@@ -327,15 +322,12 @@ class Pathways:
             moments.append(content.opened + WORD_PATIENCE)
         if direct is None:
             return moments
-        if link.detour.has_any() and link.renewed_at < direct.heard:
-            moments.append(max(direct.heard + RENEW_AFTER, link.detour.late_at(link.patience)))
-        relay, doubtful = link.relay, self._doubtful_since(link, direct)
-        if relay is None:
-            return moments
-        if relay.heard > direct.heard:
+        if (late_at := link.late_at) is not None and link.renewed_at < direct.heard:
+            moments.append(max(direct.heard + RENEW_AFTER, late_at))
+        if _is_heard_beside(link, direct):
             moments.append(self._dead_at(link, direct))
-        else:
-            moments.append(max(doubtful, link.next_probe))
+        elif link.relay is not None:
+            moments.append(max(self._doubtful_since(link, direct), link.next_probe))
         return moments
 
     # --- people -------------------------------------------------------------------------------------------
@@ -377,3 +369,8 @@ class Pathways:
             reason=link.why_not,
         )
         self._emit(Tell(Trouble("E-NO-PATH", message)))
+
+
+def _is_heard_beside(link: Link, direct: Carrier) -> bool:
+    """Whether the peer was heard in a room since it was last heard on its direct path."""
+    return any(room.heard > direct.heard for room in link.rooms())

@@ -5,10 +5,17 @@ member's own room outranks a server's, and an older carrier a newer one, so that
 a reason.
 """
 
-from peer.core.ids import room_of
-from peer.core.link import PING_EVERY, SILENT_AFTER, Carrier, Link
+from collections.abc import Callable
+from typing import Final
 
-__all__ = ["attach", "ping", "through"]
+from peer.core.carriers import Carrier
+from peer.core.ids import room_of
+from peer.core.link import DOUBT, PING_EVERY, SILENT_AFTER, Link
+
+__all__ = ["PROBE_EVERY", "attach", "doubt", "next_deadline", "ping", "prefer_heard", "probe", "through"]
+
+PROBE_EVERY: Final = 1.0
+"""Seconds between two questions whether any room is better than a carrier that is odd."""
 
 
 def through(link: Link, room: bytes) -> list[Carrier]:
@@ -32,20 +39,68 @@ def attach(link: Link, carrier: Carrier) -> bool:
 def ping(link: Link, now: float, summary: bytes) -> bool:
     """Ask on the best way; when that is silent, on all, and go on where answers come; true if moved."""
     before = link.content
-    _prefer_heard(link, now)
+    prefer_heard(link, now - SILENT_AFTER)
+    _go_back(link, now)
     carriers = [c for c in link.carriers() if c is not link.retired]
     for carrier in carriers:
-        if carrier is carriers[0] or now - carriers[0].heard >= 2 * PING_EVERY:
+        if now - carriers[0].heard >= 2 * PING_EVERY or carrier in (carriers[0], *_better(link)):
             carrier.ping(now, summary)
     return link.content is not before
 
 
-def _prefer_heard(link: Link, now: float) -> None:
-    """Let the relay trade places with a spare that was heard while it was silent."""
-    relay = link.relay
-    if relay is None or now - relay.heard < SILENT_AFTER:
-        return
-    for index, spare in enumerate(link.spares):
-        if now - spare.heard < SILENT_AFTER:
-            link.relay, link.spares[index] = spare, relay
-            return
+def doubt(link: Link, now: float, summary: Callable[[], bytes]) -> bool:
+    """While edits are late in the room that carries them, ask in all; true if content moves to another.
+
+    It may be silent for a while before it is left, because moving is for more than a hiccup.
+    """
+    content = link.content
+    if content is None or not _is_late(link, now):
+        return False
+    probe(link, now, summary)
+    if now >= content.heard + DOUBT:
+        prefer_heard(link, content.heard)
+    return link.content is not content
+
+
+def next_deadline(link: Link) -> float | None:
+    """When `doubt` has something to do."""
+    content, late_at = link.content, link.late_at
+    if content is None or content is link.direct or late_at is None:
+        return None
+    follows = any(spare.heard > content.heard for spare in link.spares)
+    return max(late_at, min(link.next_probe, content.heard + DOUBT) if follows else link.next_probe)
+
+
+def _is_late(link: Link, now: float) -> bool:
+    return link.direct is None and link.late_at is not None and now >= link.late_at
+
+
+def probe(link: Link, now: float, summary: Callable[[], bytes]) -> None:
+    """Ask in all rooms for a sign of life, unless that was done a moment ago."""
+    if now >= link.next_probe:
+        link.next_probe = now + PROBE_EVERY
+        for room in link.rooms():
+            room.ping(now, summary())
+
+
+def prefer_heard(link: Link, since: float) -> None:
+    """Let the relay trade places with a spare that was heard *since*, while it was silent."""
+    if link.relay is not None and link.relay.heard <= since:
+        _trade(link, [spare for spare in link.spares if spare.heard > since])
+
+
+def _go_back(link: Link, now: float) -> None:
+    """Let a better room that answers again have its place back."""
+    _trade(link, [spare for spare in _better(link) if spare.heard > now - PING_EVERY])
+
+
+def _better(link: Link) -> list[Carrier]:
+    """Spares of a better kind than what is used."""
+    worse = link.relay is not None and link.relay.path != "lan"
+    return [spare for spare in link.spares if worse and spare.path == "lan"]
+
+
+def _trade(link: Link, better: list[Carrier]) -> None:
+    if better and link.relay is not None:
+        link.spares[link.spares.index(better[0])] = link.relay
+        link.relay = better[0]

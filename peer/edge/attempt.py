@@ -26,7 +26,7 @@ from peer.core.events import (
 )
 from peer.core.ids import Attempt
 from peer.core.ladder import Means
-from peer.edge import ice, shortcuts
+from peer.edge import ice, sacks, shortcuts
 from peer.edge.gathering import Gathering
 from peer.edge.ice import Checks
 from peer.edge.ice_servers import Servers
@@ -108,7 +108,7 @@ class DirectPath:
     ) -> None:
         self.attempt = attempt
         self.state = _State.PREPARING
-        self.queued = 0
+        self.queued = self._given = 0
         self.preparation: asyncio.Task[None] | None = None
         self._emit = emit
         self._retire = retire
@@ -274,7 +274,7 @@ class DirectPath:
 
     def send(self, piece: bytes) -> None:
         """Send *piece* in its turn: now, when there is room, or when the path is open."""
-        wire = self._wire
+        wire, self._given = self._wire, self._given + 1
         open_now = self.state is _State.OPEN and wire is not None and not self._queue
         if open_now and wire is not None and wire.edits.bufferedAmount < _HIGH_WATER:
             self._put(wire.edits, piece)
@@ -283,6 +283,10 @@ class DirectPath:
             self.queued += len(piece)
             if self.queued > QUEUE_LIMIT:
                 self.fail(f"more than {QUEUE_LIMIT} bytes waited for the direct path")
+
+    def arrived(self) -> int:
+        """How many pieces of those given to `send` the other side's SCTP has acknowledged."""
+        return self._given - len(self._queue) - sacks.under_way(self._wire.edits if self._wire else None)
 
     def send_lossy(self, data: bytes) -> None:
         """Send *data* now, or drop it if the path is busy or not open."""

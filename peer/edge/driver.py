@@ -21,6 +21,7 @@ from peer.core.actions import (
     AcceptOffer,
     Action,
     AddCandidates,
+    AskArrived,
     CheckServer,
     CloseDirect,
     CloseSeal,
@@ -275,6 +276,7 @@ class Driver:
                 | AcceptOffer()
                 | AcceptAnswer()
                 | AddCandidates()
+                | AskArrived()
                 | CloseDirect()
                 | CheckServer()
             ):
@@ -285,7 +287,14 @@ class Driver:
                 pass  # the journal has it already
 
     def _act_on_paths(
-        self, action: DialDirect | AcceptOffer | AcceptAnswer | AddCandidates | CloseDirect | CheckServer
+        self,
+        action: DialDirect
+        | AcceptOffer
+        | AcceptAnswer
+        | AddCandidates
+        | AskArrived
+        | CloseDirect
+        | CheckServer,
     ) -> None:
         match action:
             case DialDirect():
@@ -296,6 +305,8 @@ class Driver:
                 self._paths.accept_answer(action)
             case AddCandidates():
                 self._paths.add_candidates(action)
+            case AskArrived():
+                self._paths.tell_arrived(action.attempt)
             case CloseDirect():
                 self._paths.close(action.attempt, action.drain)
             case CheckServer():

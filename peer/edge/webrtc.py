@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from peer.core.actions import AcceptAnswer, AcceptOffer, AddCandidates, DialDirect
-from peer.core.events import DirectBroken, TurnKnown
+from peer.core.events import DirectArrived, DirectBroken, TurnKnown
 from peer.core.ids import Attempt
 from peer.edge.attempt import CLOSE_SECONDS, CONNECT_SECONDS, DirectPath, Emit
 from peer.edge.ice_servers import IceServerLike, kinds, sorted_servers
@@ -96,6 +96,12 @@ class DirectPaths:
         path = self._paths.get(attempt)
         if path is not None:
             path.send_lossy(data)
+
+    def tell_arrived(self, attempt: Attempt) -> None:
+        """Tell how many of the pieces of this path have arrived: `DirectArrived`.  Ignored if it is over."""
+        path = self._paths.get(attempt)
+        if path is not None:
+            self._emit(DirectArrived(attempt, path.arrived()))
 
     def buffered(self, attempt: Attempt) -> int:
         """Bytes of pieces that are not on the network yet; zero for an attempt that is over."""

@@ -230,3 +230,16 @@ def test_what_does_not_shrink_is_sent_as_it_is(size: int) -> None:
     pieces = list(sender.pieces())
     assert sum(map(len, pieces)) == size + len(pieces)
     assert [whole for piece in pieces if (whole := receiver.receive(piece))] == [(Lane.BULK, noise)]
+
+
+def test_which_edits_have_arrived_follows_from_how_many_pieces_of_all_lanes_have() -> None:
+    sender = Outgoing(DIRECT_WINDOW)
+    sender.push(Lane.CONTROL, b"control")
+    sender.push(Lane.EDITS, b"one")
+    sender.push(Lane.EDITS, Random(1).randbytes(20_000))
+    sender.push(Lane.BULK, b"bulk")
+    sender.push(Lane.EDITS, b"three")
+    assert [piece[0] & 0x07 for piece in sender.pieces()] == [0, 2, 3, 2, 2, 4]
+    assert [sender.edits_within(pieces) for pieces in range(8)] == [0, 0, 1, 1, 2, 3, 3, 3]
+    sender.acknowledge(1)
+    assert [sender.edits_within(pieces) for pieces in (0, 2, 5)] == [1, 1, 3]

@@ -7,14 +7,15 @@ from peer.core.detour import DETOUR_AFTER, KEPT_LIMIT, Detour
 def test_what_is_acknowledged_in_time_takes_no_detour() -> None:
     detour = Detour()
     detour.keep(b"one")
+    assert not detour.has_any(), "not before it is known since when"
     detour.stamp(100.0)
     assert detour.has_any()
-    assert detour.next_deadline() == detour.late_at() == 100.0 + DETOUR_AFTER
-    assert not detour.is_late(100.5)
+    assert detour.late_at() == 100.0 + DETOUR_AFTER
+    assert detour.late_at(2.0) == 102.0
+    assert detour.would_take("relay")
     detour.acknowledged(1)
-    assert not detour.is_late(200.0)
-    assert detour.next_deadline() is None
     assert not detour.has_any()
+    assert not detour.would_take("relay")
     assert detour.take() is None
 
 
@@ -24,37 +25,33 @@ def test_what_is_late_goes_the_other_way_once_and_so_does_what_follows() -> None
     detour.stamp(100.0)
     detour.keep(b"two")
     detour.stamp(100.9)
-    assert detour.is_late(101.0)
+    assert detour.late_at() == 101.0
+    detour.over("relay")
     assert [detour.take(), detour.take(), detour.take()] == [b"one", b"two", None]
-    assert not detour.has_more()
-    assert detour.next_deadline() is None
+    assert not detour.would_take("relay")
     detour.keep(b"three")
     detour.stamp(101.2)
-    assert detour.is_late(101.2), "the path has not caught up yet"
+    assert detour.late_at() == 101.0, "the path has not caught up yet"
+    detour.over("relay")
     assert detour.take() == b"three"
     detour.acknowledged(3)
     detour.keep(b"four")
     detour.stamp(102.0)
-    assert not detour.is_late(102.0)
+    assert detour.late_at() == 103.0
 
 
-def test_what_went_with_the_other_way_goes_again() -> None:
+def test_what_went_one_way_goes_again_when_another_is_taken() -> None:
     detour = Detour()
     detour.keep(b"one")
     detour.keep(b"two")
     detour.stamp(100.0)
+    detour.over("one way")
     assert [detour.take(), detour.take()] == [b"one", b"two"]
     detour.acknowledged(1)
-    detour.begin_again()
+    assert not detour.would_take("one way")
+    assert detour.would_take("another")
+    detour.over("another")
     assert [detour.take(), detour.take()] == [b"two", None]
-
-
-def test_a_longer_way_has_more_patience() -> None:
-    detour = Detour()
-    detour.keep(b"one")
-    detour.stamp(100.0)
-    assert not detour.is_late(101.5, 2.0)
-    assert detour.is_late(102.0, 2.0)
 
 
 def test_what_is_kept_has_a_limit() -> None:

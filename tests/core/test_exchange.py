@@ -1,5 +1,6 @@
 from peer.core.actions import Action
 from peer.core.carrier import RELAY_WINDOW, Lane
+from peer.core.carriers import Carrier
 from peer.core.difference import Difference
 from peer.core.document import Document
 from peer.core.edits import Edit
@@ -12,7 +13,6 @@ from peer.core.exchange import (
     Exchange,
 )
 from peer.core.frames import EditFrame, decode
-from peer.core.link import Carrier
 from tests.core.world import DOC, OTHER_DOC, link
 
 

@@ -2,20 +2,12 @@ from random import Random
 
 import pytest
 
-from peer.core.actions import Action, CloseDirect, CloseSeal, SendPiece, SendRelay
+from peer.core.actions import Action, CloseDirect, SendPiece, SendRelay
 from peer.core.carrier import RELAY_WINDOW, Lane, Outgoing
-from peer.core.frames import Ack, Bye, EditFrame, NoDirect, Ping, Pong, State, decode, encode
+from peer.core.carriers import Carrier
+from peer.core.frames import Bye, EditFrame, NoDirect, State, decode, encode
 from peer.core.ids import Attempt
-from peer.core.link import (
-    DEAD_AFTER,
-    PINGS_REMEMBERED,
-    RELAY_BUDGET,
-    RELAY_PATIENCE,
-    SILENT_AFTER,
-    Carrier,
-    Link,
-)
-from peer.errors import Malformed
+from peer.core.link import DEAD_AFTER, RELAY_BUDGET, RELAY_PATIENCE, SILENT_AFTER, Link
 from tests.core.world import DOC, link, member
 
 RELAY = b"relay-to"
@@ -44,74 +36,6 @@ def noise(size: int) -> bytes:
 def carried(orders: list[Action]) -> int:
     """Bytes of pieces in these orders."""
     return sum(len(order.piece) for order in orders if isinstance(order, SendRelay | SendPiece))
-
-
-# --- carriers ---------------------------------------------------------------------------------------------
-
-
-def test_a_carrier_orders_what_its_kind_of_key_says() -> None:
-    relay, direct = Carrier(RELAY, 100.0, "relay"), Carrier(Attempt(3), 100.0, "direct", "10.0.0.1")
-    assert relay.order(b"x") == SendRelay(RELAY, b"x")
-    assert direct.order(b"x") == SendPiece(Attempt(3), b"x")
-    assert relay.closing() == CloseSeal(RELAY)
-    assert direct.closing(drain=True) == CloseDirect(Attempt(3), drain=True)
-
-
-def test_a_heartbeat_is_answered_and_measures_the_way() -> None:
-    one, other = Carrier(RELAY, 100.0, "relay"), Carrier(RELAY, 100.0, "relay")
-    for round_trip in (0.1, 0.3):
-        one.ping(100.0, b"summary!")
-        (piece,) = one.out.pieces()
-        arrived = other.receive(piece, 100.0)
-        assert arrived is not None
-        assert isinstance(arrived[1], Ping)
-        (answer,) = other.out.pieces()
-        assert one.receive(answer, 100.0 + round_trip) is None
-    assert one.rtt == pytest.approx(0.1 * 0.875 + 0.3 * 0.125)
-    assert one.heard == 100.3
-
-
-def test_an_answer_to_nothing_measures_nothing() -> None:
-    one = Carrier(RELAY, 100.0, "relay")
-    one.pong(Pong(99, 0), 101.0)
-    for _ in range(PINGS_REMEMBERED + 1):
-        one.ping(100.0, b"summary!")
-    one.pong(Pong(1, 0), 101.0)
-    assert one.rtt is None
-
-
-def test_what_arrives_is_acknowledged_when_enough_has_arrived() -> None:
-    one = Carrier(RELAY, 100.0, "relay")
-    for piece in pieces(*[encode(EDIT)] * RELAY_WINDOW.ack_pieces, lane=Lane.EDITS):
-        arrived = one.receive(piece, 101.0)
-        assert arrived == (Lane.EDITS, EDIT)
-    assert sent(one) == [Ack(RELAY_WINDOW.ack_pieces)]
-
-
-def test_an_acknowledgement_opens_the_window_and_goes_no_further() -> None:
-    one = Carrier(RELAY, 100.0, "relay")
-    for _ in range(RELAY_WINDOW.pieces + 1):
-        one.out.push(Lane.EDITS, b"x")
-    assert len(list(one.orders())) == RELAY_WINDOW.pieces
-    (piece,) = pieces(encode(Ack(1)))
-    assert one.receive(piece, 101.0) is None
-    assert len(list(one.orders())) == 1
-
-
-def test_a_piece_of_a_frame_that_goes_on_is_not_a_frame_yet() -> None:
-    one = Carrier(RELAY, 100.0, "relay")
-    first, *rest = pieces(encode(State(DOC, noise(40_000))), lane=Lane.BULK)
-    assert one.receive(first, 101.0) is None
-    assert [one.receive(piece, 101.0) is not None for piece in rest] == [False, True]
-
-
-def test_a_frame_of_a_newer_kind_is_passed_over() -> None:
-    assert Carrier(RELAY, 100.0, "relay").receive(b"\x00\x92\x63\x01", 101.0) is None
-
-
-def test_what_is_no_frame_is_malformed() -> None:
-    with pytest.raises(Malformed):
-        Carrier(RELAY, 100.0, "relay").receive(b"\x00nonsense", 101.0)
 
 
 # --- links -------------------------------------------------------------------------------------------------

@@ -1,11 +1,21 @@
 import pytest
 
-from peer.core.actions import AddCandidates, CheckServer, CloseDirect, DialDirect, SendRelay
+from peer.core.actions import (
+    AddCandidates,
+    AskArrived,
+    CheckServer,
+    CloseDirect,
+    DialDirect,
+    SendPiece,
+    SendRelay,
+)
 from peer.core.carrier import Lane
+from peer.core.carriers import ASK_EVERY
 from peer.core.detour import DETOUR_AFTER
 from peer.core.dialing import IMPROVE_FIRST, REDIAL_EVERY
 from peer.core.events import (
     CandidatesFound,
+    DirectArrived,
     DirectBroken,
     DirectOpened,
     LeaveRequested,
@@ -19,9 +29,10 @@ from peer.core.events import (
     TurnKnown,
     TurnReached,
 )
-from peer.core.frames import Ack, Answer, Ask, Candidates, EditFrame, Offer, PathSeen, Ping, Pong, Redial
+from peer.core.frames import Ack, Answer, Candidates, EditFrame, Offer, PathSeen, Ping, Pong, Redial
+from peer.core.ids import Attempt
 from peer.core.ladder import Rung
-from peer.core.link import ACK_WITHIN, DOUBT, GRACE, OVERLAP
+from peer.core.link import DOUBT, GRACE, OVERLAP
 from peer.core.notices import PeerPath, Trouble
 from peer.core.outage import CHECK_EVERY, QUIET_AFTER
 from peer.core.pathways import CHECK_SECONDS, NO_PATH_AFTER, RENEW_AFTER, WORD_PATIENCE
@@ -278,14 +289,39 @@ def test_an_edit_that_the_path_does_not_acknowledge_goes_over_the_relay_after_a_
     assert paths(host)[-1] == "direct"
 
 
-def test_an_edit_that_is_acknowledged_takes_no_detour() -> None:
+@pytest.mark.parametrize("by_sctp", [False, True])
+def test_an_edit_that_is_acknowledged_takes_no_detour(by_sctp: bool) -> None:
     host = Host()
     guest = Guest(host, DIALLED).join().open_direct()
+    assert guest.attempt is not None
     host.type("typed")
-    guest.acknowledge(all_of_it=True)
-    before = relayed(host)
-    host.wait(1.9)
+    if by_sctp:
+        host.wait(ASK_EVERY)
+        assert host.ordered(AskArrived) == [AskArrived(guest.attempt)]
+        host.feed(DirectArrived(guest.attempt, len(host.ordered(SendPiece))))
+    else:
+        guest.acknowledge(all_of_it=True)
+    before, asked = relayed(host), len(host.ordered(AskArrived))
+    host.wait(1.9 - ASK_EVERY)
     assert relayed(host) == before
+    assert len(host.ordered(AskArrived)) == asked
+
+
+def test_a_path_that_has_not_delivered_is_asked_again_until_it_is_given_up() -> None:
+    host = Host()
+    guest = Guest(host, DIALLED).join().open_direct()
+    attempt, guest.attempt = guest.attempt, None
+    assert attempt is not None
+    host.type("typed")
+    host.feed(DirectArrived(attempt, 1), DirectArrived(Attempt(99), 10**6))
+    host.wait(DETOUR_AFTER)
+    assert len(guest.said(EditFrame)) == 1
+    assert len(host.ordered(AskArrived)) == 3
+    alive(host, guest, DOUBT)
+    assert paths(host)[-1] == "relay"
+    asked = len(host.ordered(AskArrived))
+    alive(host, guest, 2.0)
+    assert len(host.ordered(AskArrived)) == asked
 
 
 @pytest.mark.parametrize("policy", ["direct", "lan", "turn"])
@@ -352,18 +388,14 @@ def test_what_comes_over_two_paths_is_taken_once(number: int) -> None:
     assert [type(order).__name__ for order in host.orders] == [], "nor is it logged again"
 
 
-def test_what_a_direct_path_brought_is_acknowledged_within_a_moment() -> None:
+def test_a_few_edits_on_a_direct_path_cost_no_acknowledgement_of_ours() -> None:
     host = Host()
     guest = Guest(host, DIALLED).join().open_direct()
     host.wait(0.1)
     guest.heard.clear()
     guest.say(EditFrame(DOC, guest.typed("x")), Lane.EDITS, direct=True)
-    guest.say(Ask(DOC, b"\x00"), Lane.EDITS, direct=True)
+    host.wait(1.0)
     assert guest.said(Ack) == []
-    host.wait(ACK_WITHIN)
-    assert guest.said(Ack) == [Ack(2)]
-    host.wait(ACK_WITHIN)
-    assert guest.said(Ack) == [Ack(2)]
 
 
 # --- no path ----------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Two members who share several rooms: one link, the best way, and another when that is gone."""
 
 from peer.core.actions import CloseSeal, OpenSeal
+from peer.core.detour import DETOUR_AFTER
 from peer.core.events import (
     LeaveRequested,
     MemberJoined,
@@ -15,6 +16,7 @@ from peer.core.greeting import REFUSED_FOR, SEAL_DELAYS
 from peer.core.ids import room_of
 from peer.core.link import DOUBT, GRACE, PING_EVERY, SILENT_AFTER
 from peer.core.notices import PeerJoined, PeerLeft, PeerPath, PeerSilent, ServerState, Warned
+from peer.core.rooms import PROBE_EVERY
 from tests.core.world import ADDRESS, BINDING, Guest, Host, device
 
 LAN = b"\x02"
@@ -234,6 +236,161 @@ def test_who_was_being_met_when_a_room_is_entered_anew_is_met_anew() -> None:
     host.feed(MemberJoined(guest.address))
     host.feed(ServerEntered(ADDRESS, (guest.address,)))
     assert host.ordered(OpenSeal) == 2 * [OpenSeal(guest.address, initiator=True)]
+
+
+# --- late edits -------------------------------------------------------------------------------------------
+
+
+def in_three(policy: str = "relay") -> tuple[Host, Guest, Guest, Guest]:
+    """A host and a guest who share the server's room and two on the local network, the second one a spare."""
+    host = Host(policy=policy)
+    far = Guest(host).join()
+    enter(host, LAN)
+    near = also(far, LAN).join()
+    enter(host, OTHER_LAN)
+    third = also(far, OTHER_LAN).join()
+    far.answers = near.answers = third.answers = False
+    return host, far, near, third
+
+
+def test_an_edit_that_the_room_of_a_peer_does_not_acknowledge_goes_over_the_relay_after_a_second() -> None:
+    host, far, near = in_both()
+    host.type("typed")
+    host.wait(DETOUR_AFTER - 0.01)
+    assert not far.said(EditFrame)
+    host.wait(0.01)
+    assert far.said(EditFrame) == near.said(EditFrame)
+    host.type("more")
+    assert len(far.said(EditFrame)) == 2, "what follows goes both ways at once"
+    assert far.said(EditFrame) == near.said(EditFrame)
+    near.acknowledge(all_of_it=True)
+    host.type("on time")
+    host.wait(DETOUR_AFTER - 0.01)
+    assert len(far.said(EditFrame)) == 2
+    assert paths(host) == ["relay", "lan"]
+
+
+def test_an_edit_that_is_acknowledged_in_the_room_of_a_peer_takes_no_detour() -> None:
+    host, far, near = in_both()
+    host.type("typed")
+    near.acknowledge(all_of_it=True)
+    host.wait(1.9)
+    assert not far.said(EditFrame)
+    assert len(far.said(Ping)) == 1, "nor is anything doubted"
+
+
+def test_no_edit_takes_a_detour_over_a_relay_that_may_not_carry_it() -> None:
+    host = Host(policy="direct")
+    far = Guest(host).join()
+    enter(host, LAN)
+    near = also(far, LAN).join()
+    host.type("typed")
+    host.wait(DETOUR_AFTER + 1.0)
+    assert near.said(EditFrame)
+    assert not far.said(EditFrame)
+
+
+def test_when_the_next_best_room_is_silent_too_late_edits_go_where_an_answer_comes_from() -> None:
+    host, far, near, third = in_three()
+    host.wait(0.5)
+    for text in ("one", "two"):
+        host.type(text)
+    host.wait(DETOUR_AFTER)
+    assert third.said(EditFrame) == near.said(EditFrame)
+    assert not far.said(EditFrame)
+    far.say(Pong(2, 0))
+    assert far.said(EditFrame) == near.said(EditFrame), "all of them, in order"
+    third.say(Pong(2, 0))
+    host.type("three")
+    assert len(far.said(EditFrame)) == 3, "it is not left for another that answers later"
+    assert len(third.said(EditFrame)) == 2
+
+
+def test_a_room_that_is_silent_while_edits_are_late_is_left_early() -> None:
+    host, far, _, third = in_three()
+    host.wait(0.5)
+    host.type("typed")
+    host.wait(DETOUR_AFTER)
+    asked = len(far.said(Ping))
+    host.wait(PROBE_EVERY)
+    assert len(far.said(Ping)) == asked + 1
+    far.say(Pong(3, 0))
+    host.wait(DOUBT - DETOUR_AFTER - PROBE_EVERY - 0.51)
+    assert paths(host) == ["relay", "lan"]
+    host.wait(0.52)
+    assert paths(host) == ["relay", "lan", "relay"]
+    assert far.said(Summary)
+    assert host.wakes() > 0.0
+    host.type("more")
+    assert len(far.said(EditFrame)) == 2
+    assert len(third.said(EditFrame)) == 1
+
+
+def test_while_nobody_answers_in_any_room_late_edits_wait_where_they_are() -> None:
+    host, far, _ = in_both()
+    host.wait(0.5)
+    host.type("typed")
+    host.wait(DOUBT + 2.0)
+    assert paths(host) == ["relay", "lan"]
+    assert len(far.said(EditFrame)) == 1
+
+
+def test_a_better_room_that_answers_again_has_its_place_back() -> None:
+    host, far, near = in_both()
+    host.wait(0.5)
+    host.type("typed")
+    for _ in range(8):
+        host.wait(0.5)
+        far.say(Pong(99, 0))
+    assert paths(host)[-1] == "relay"
+    for _ in range(10):
+        host.wait(0.5)
+        far.say(Pong(99, 0))
+    assert paths(host)[-1] == "relay", "it is silent"
+    near.say(Pong(99, 0))
+    host.wait(PING_EVERY)
+    assert paths(host)[-1] == "lan"
+
+
+def test_late_edits_of_a_direct_path_go_through_the_room_of_a_peer_where_the_relay_may_not() -> None:
+    host = Host(policy="direct")
+    far = Guest(host, 2).join()
+    enter(host, LAN)
+    near = also(far, LAN).join()
+    far.open_direct()
+    far.attempt = None
+    host.type("typed")
+    host.wait(DETOUR_AFTER)
+    assert near.said(EditFrame)
+    assert not far.said(EditFrame)
+
+
+def test_late_edits_of_a_direct_path_go_through_the_room_of_a_peer_where_there_is_no_server() -> None:
+    host = Host(enters=False)
+    enter(host, LAN)
+    near = Guest(host, address=LAN + b"\x02" * 8).join().open_direct()
+    near.attempt = None
+    host.type("typed")
+    host.wait(DETOUR_AFTER)
+    assert near.said(EditFrame)
+
+
+def test_a_direct_path_that_dies_with_its_local_network_is_left_for_the_server() -> None:
+    host = Host()
+    far = Guest(host).join()
+    enter(host, LAN)
+    near = also(far, LAN).join()
+    far.open_direct()
+    host.wait(1.0)
+    far.attempt = None
+    near.heard.clear()
+    host.type("typed")
+    for _ in range(8):
+        host.wait(0.5)
+        far.say(Pong(99, 0))
+    assert paths(host)[-1] == "relay"
+    host.type("more")
+    assert len(far.said(EditFrame)) == 2
 
 
 def test_the_room_of_an_address_is_what_stands_before_it() -> None:

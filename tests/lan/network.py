@@ -104,6 +104,14 @@ class Host(Space):
         )
         self.run("nft", "-f", "-", text=f"table inet weft {{ {body} }}")
 
+    def swallow(self, interface: str) -> None:
+        """Drop everything on this interface, both ways; its light stays on, and nobody is told."""
+        body = "".join(
+            f"chain {hook} {{ type filter hook {hook} priority -1; {way}ifname {interface} drop; }}\n"
+            for hook, way in (("input", "i"), ("output", "o"))
+        )
+        self.run("nft", "-f", "-", text=f"table inet swallow {{ {body} }}")
+
     def open(self) -> None:
         """Take the rules of `block` away."""
         self.run("nft", "delete", "table", "inet", "weft")
@@ -146,6 +154,11 @@ class Weft:
                 stderr=err,
                 env={**inherited, **own, "PYTHONPATH": str(ROOT), "LOGNAME": f"user-{host.name}"},
             )
+
+    @property
+    def pid(self) -> int:
+        """Of the process itself: `nsenter` becomes it."""
+        return self._process.pid
 
     def everything(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self._out.read_bytes().split(b"\n")[:-1]]
@@ -231,6 +244,16 @@ class Network:
         if ipv6:
             until(host.has_link_local, LIMIT, "a link-local address")
         return host
+
+    def wire(self, one: Host, other: Host, interface: str, network: str) -> None:
+        """A cable from *one* to *other*, who have the addresses 1 and 2 of *network* (`10.9.0`) on it."""
+        one.run(
+            *("ip", "link", "add", interface, "type", "veth", "peer", "name", interface),
+            *("netns", str(other.pid)),
+        )
+        for number, host in enumerate((one, other), start=1):
+            host.run("ip", "addr", "add", f"{network}.{number}/24", "dev", interface)
+            host.run("ip", "link", "set", interface, "up")
 
     def plug(self, host: Host, interface: str, address: str | None, *, dead: bool = False) -> None:
         """Give *host* another interface; a *dead* one leads nowhere, though its light is on."""
