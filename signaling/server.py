@@ -251,7 +251,10 @@ class RoomServer:
             writer_limit=_WRITE_BUFFER_BYTES,
             decode_text=False,
         )
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ConnectionResetError:
+            return web.Response()  # it hung up before its turn came: we slept, or were busy
         transport = request.transport
         if transport is None:
             return socket

@@ -2,13 +2,14 @@
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.lan.network import Host, Network, Weft, until
+from tests.lan.network import Capture, Host, Network, Weft, until
 from tests.lan.test_lan import DISCOVERY, join, share
 from tests.netlab.pulse import Pulse, recovery
 
@@ -30,24 +31,22 @@ def write_through(
 ) -> list[float]:
     """Both write before, in and after the *trouble*; how long after it that arrived, each way.
 
-    A *sleeper* is the one *there*, whose machine writes nothing meanwhile.
+    A *sleeper* is the one *there*, on whose machine nothing is written meanwhile.
     """
     pulses = [Pulse(here.parent, "here"), Pulse(there.parent, "there")]
     ways = [(pulses[0], there.parent), (pulses[1], here.parent)]
-    pulses[0].start()
+    for pulse in pulses:
+        pulse.start()
     try:
-        if not sleeper:
-            pulses[1].start()
-        recovery(ways[: 2 - sleeper], time.monotonic() + QUIET_SECONDS, 10 * patience)
-        trouble()
+        recovery(ways, time.monotonic() + QUIET_SECONDS, 10 * patience)
         if sleeper:
-            pulses[1].start()
+            pulses[1].asleep.set()
+        trouble()
+        pulses[1].asleep.clear()
         took = recovery(ways, time.monotonic(), PATIENT_SECONDS)
-        time.sleep(0)
     finally:
         for pulse in pulses:
-            if pulse.ident is not None:
-                pulse.stop()
+            pulse.stop()
     print(f"writing arrived after {took[0]:.2f} s and {took[1]:.2f} s")
     until(lambda: all(pulse.whole(to) for pulse, to in ways), 20 * patience, "all numbers, once, in order")
     return took
@@ -93,16 +92,40 @@ def test_the_local_network_swallows_everything_and_the_server_is_reached(
     assert max(took) < RECOVERY_SECONDS * patience
 
 
-def test_a_machine_on_a_local_network_wakes_up(network: Network, patience: float) -> None:
+def announcements(capture: Capture, host: Host) -> tuple[int, int]:
+    """How many packets by beacon and by mDNS have told where *host* is."""
+    own = socket.inet_aton(host.run("hostname", "-I").split()[0])
+    sent = [frame for frame in capture.frames() if frame[12:14] == b"\x08\x00" and frame[26:30] == own]
+    return sum(b"weft\x01\x01" in frame for frame in sent), sum(b"_weft" in frame for frame in sent)
+
+
+@pytest.mark.parametrize("udp", ["allowed", "blocked"])
+def test_a_machine_on_a_local_network_wakes_up(network: Network, udp: str, patience: float) -> None:
     anna, ben = network.host("anna"), network.host("ben")
-    _, joiner, here, there = meet_on_path_lan(network, anna, ben)
+    for host in (anna, ben) if udp == "blocked" else ():
+        host.block(DISCOVERY, "meta l4proto udp drop")
+    sharer, joiner, here, there = meet_on_path_lan(network, anna, ben)
+    capture = network.capture()
+    told: list[tuple[int, int]] = []
 
     def sleeps() -> None:
         os.kill(joiner.pid, signal.SIGSTOP)
         try:
             time.sleep(SLEEP_SECONDS)
+            sharer.wait_for("peer.left", reason="silent")
+            told.append(announcements(capture, ben))
         finally:
             os.kill(joiner.pid, signal.SIGCONT)
 
     took = write_through(here, there, sleeps, patience, sleeper=True)
     assert max(took) < RECOVERY_SECONDS * patience
+
+    def all_again() -> bool:
+        beacons, records = announcements(capture, ben)
+        return beacons >= told[0][0] + 3 and records > told[0][1]
+
+    until(all_again, 10 * patience, "the announcements of the one who woke up")
+    capture.end()
+    for weft in (sharer, joiner):
+        assert "Traceback" not in weft.last_words()
+        assert [record["code"] for record in weft.records("warning")] == []

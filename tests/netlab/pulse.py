@@ -16,17 +16,21 @@ class Pulse(threading.Thread):
 
     Attributes:
         written: when each number was, by `time.monotonic`.
+        asleep: while this is set, nothing is written.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         super().__init__(name=name)
         self.written: list[float] = []
         self.file = folder / f"pulse-{name}.txt"
+        self.asleep = threading.Event()
         self._stop_wanted = threading.Event()
 
     def run(self) -> None:
         """Write until stopped."""
         while not self._stop_wanted.wait(EVERY_SECONDS):
+            if self.asleep.is_set():
+                continue
             with self.file.open("a") as file:
                 file.write(f"{len(self.written)}\n")
             self.written.append(time.monotonic())

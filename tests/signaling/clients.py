@@ -219,6 +219,15 @@ def websocket_frame(payload: bytes, opcode: int = 2, *, first: int | None = None
     return bytes((0x80 | opcode if first is None else first,)) + length + bytes(4) + payload
 
 
+def upgrade_request(headers: str = "") -> bytes:
+    """What asks for a WebSocket."""
+    return (
+        f"GET {ENDPOINT} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        f"{headers}\r\n".encode()
+    )
+
+
 class RawClient:
     """A member whose bytes we write ourselves, and who reads only when told to."""
 
@@ -239,11 +248,7 @@ class RawClient:
 
     async def upgrade(self, headers: str = "") -> bytes:
         """Ask for a WebSocket; returns the head of the answer."""
-        self.writer.write(
-            f"GET {ENDPOINT} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-            f"{headers}\r\n".encode()
-        )
+        self.writer.write(upgrade_request(headers))
         async with asyncio.timeout(PATIENCE):
             return await self.reader.readuntil(b"\r\n\r\n")
 

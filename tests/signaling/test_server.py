@@ -1,6 +1,7 @@
 """The server as its clients see it, over real sockets."""
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -42,7 +43,7 @@ from signaling.messages import (
 from signaling.server import RoomServer
 from signaling.settings import Settings, SettingsError
 from signaling.turn import sign
-from tests.signaling.clients import PATIENCE, Client, RawClient, eventually, pair
+from tests.signaling.clients import PATIENCE, Client, RawClient, eventually, pair, upgrade_request
 
 SETTINGS = Settings(port=0)
 
@@ -312,6 +313,19 @@ async def test_a_server_leaves_no_task_behind() -> None:
     assert await raw.is_hung_up()
     raw.abort()
     await eventually(lambda: asyncio.all_tasks() == before)
+
+
+async def test_clients_that_hang_up_before_they_are_answered_leave_no_trace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with RoomServer(SETTINGS) as server:
+        for _ in range(20):  # as if the machine had slept meanwhile
+            with socket.create_connection(("127.0.0.1", server.port)) as gone:
+                gone.sendall(upgrade_request())
+        async with await Client.join(server, Ed25519PrivateKey.generate()):
+            await eventually(lambda: server.connections == 1)
+        await eventually(lambda: server.connections == 0)
+    assert [record.message for record in caplog.records if record.exc_info] == []
 
 
 async def test_two_servers_cannot_have_one_port() -> None:
