@@ -22,7 +22,7 @@ PATIENT_SECONDS = 45.0
 QUIET_SECONDS = 2.5
 """Of writing before the trouble: more than a heartbeat."""
 SLEEP_SECONDS = 17.0
-"""By then the other side has given up."""
+"""More than the silence after which a peer is gone."""
 SERVER = "10.100.0.1"
 
 
@@ -112,7 +112,7 @@ def test_a_machine_on_a_local_network_wakes_up(network: Network, udp: str, patie
         os.kill(joiner.pid, signal.SIGSTOP)
         try:
             time.sleep(SLEEP_SECONDS)
-            sharer.wait_for("peer.left", reason="silent")
+            sharer.wait_for("peer.silent")
             told.append(announcements(capture, ben))
         finally:
             os.kill(joiner.pid, signal.SIGCONT)
