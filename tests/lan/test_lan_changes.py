@@ -142,6 +142,7 @@ def test_the_loss_of_the_internet_does_not_separate_who_is_on_one_network(
     assert paths(joiner) <= {"relay", "lan"}
     newcomer, its = join(network, cleo, link)
     until(its.exists, 20 * patience, "a newcomer's first text, without the server")
+    newcomer.wait_for("peer.path")  # told a moment later, when the round trip is known
     assert paths(newcomer) == {"lan"}
 
 
