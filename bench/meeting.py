@@ -5,9 +5,11 @@ the joiner's network interface: whole IP packets in both directions, by whom the
 """
 
 import asyncio
+import itertools
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -35,8 +37,9 @@ PAIRS: Final = (
 )
 FILES: Final = 20
 MB: Final = 1e6
-WAIT_SECONDS: Final = 60.0
-COUNTED: Final = ("server", "turn", "other")
+WAIT: Final = 60.0
+Counts = dict[str, int]
+"""Bytes, by who they were exchanged with: `server`, `turn`, `other`."""
 COUNTERS: Final = """
 table inet bench {{
   counter server {{ }}
@@ -117,7 +120,7 @@ def _first_text(network: Network) -> float:
     link = network.start(anna, "share", str(folders[0])).wait_for("invite.ready")["link"]
     joiner = network.start(ben, "join", str(link), str(folders[1]))
     there = folders[1] / "plan.md"
-    until(lambda: there.exists() and there.read_text() == "one\n", WAIT_SECONDS, "the first text")
+    until(lambda: _holds(there, "one\n"), WAIT, "the first text")
     return float(there.stat().st_mtime - joiner.records("session.start")[0]["t"])
 
 
@@ -126,45 +129,51 @@ def _first_text(network: Network) -> float:
 
 def _shares(stage: Stage, one: Kind, other: Kind, path: str, sizes: Sizes) -> list[Row]:
     """How many of all bytes the server carried, and how many the TURN server."""
-    kinds, mark = f"{one} - {other}", f"s{list(Kind).index(one)}{list(Kind).index(other)}"
+    mark = f"s{list(Kind).index(one)}{list(Kind).index(other)}"
     hosts = stage.lab.behind(one, f"{mark}s"), stage.lab.behind(other, f"{mark}j")
     hosts[1].nft(COUNTERS.format(server=stage.server.host.address, turn=stage.turn.host.address))
-    counts = [_count(stage, *hosts, path, sizes) for _ in range(sizes.repeat)]
-    what = f"{kinds}: {sizes.text_size / MB:.2g} MB, then {sizes.typing:g} s of typing by both"
-    rows = [_share_row(f"{what}: bytes over the server", "server", counts)]
-    if path == "turn":
-        rows.append(_share_row(f"{what}: bytes over TURN", "turn", counts))
-    return rows
+    spent = [_spend(stage, *hosts, path, sizes) for _ in range(sizes.repeat)]
+    spans = (f"joining {sizes.text_size / MB:.2g} MB", f"{sizes.typing:g} s of typing by both")
+    carriers = {"server": "the server"} | ({"turn": "TURN"} if path == "turn" else {})
+    return [
+        _share_row(f"{one} - {other}, {what}: bytes over {name}", each, carrier)
+        for what, each in zip(spans, zip(*spent, strict=True), strict=True)
+        for carrier, name in carriers.items()
+    ]
 
 
-def _share_row(what: str, counter: str, counts: list[dict[str, int]]) -> Row:
-    return Row("i", what, "%", [100 * count[counter] / sum(count.values()) for count in counts])
+def _share_row(what: str, spent: Sequence[Counts], carrier: str) -> Row:
+    shares = [100 * counts[carrier] / sum(counts.values()) for counts in spent]
+    return Row("i", what, "%", shares, details={"bytes": [dict(counts) for counts in spent]})
 
 
-def _count(stage: Stage, sharer: Host, joiner: Host, path: str, sizes: Sizes) -> dict[str, int]:
-    """Bytes by counter, of one session."""
+def _spend(stage: Stage, sharer: Host, joiner: Host, path: str, sizes: Sizes) -> tuple[Counts, Counts]:
+    """Bytes by who carried them: until the folder is there and the path stands, and while both type."""
     anna, ben = stage.person("anna", sharer), stage.person("ben", joiner)
-    before = _read(joiner)
+    texts = {f"{n}.txt": make_text("words", sizes.text_size // FILES, n) for n in range(FILES)}
     anna.folder.mkdir(parents=True)
-    size = sizes.text_size // FILES
-    for number in range(FILES):
-        (anna.folder / f"{number}.txt").write_text(make_text("words", size, number))
+    for name, text in texts.items():
+        (anna.folder / name).write_text(text)
+    counts = [_read(joiner)]
     try:
         stage.bring_together(anna, ben, path)
-        wanted = [(ben.folder / f"{number}.txt", make_text("words", size, number)) for number in range(FILES)]
-        until(
-            lambda: all(file.exists() and file.read_text() == text for file, text in wanted),
-            WAIT_SECONDS,
-            "all files",
-        )
+        until(lambda: all(_holds(ben.folder / name, text) for name, text in texts.items()), WAIT, "all files")
+        counts.append(_read(joiner))
         _type([(anna.folder, ben.folder), (ben.folder, anna.folder)], sizes.typing)
+        counts.append(_read(joiner))
     finally:
         for person in (anna, ben):
             person.stop()
         for person in (anna, ben):
             person.running.end()
-    after = _read(joiner)
-    return {name: after[name] - before[name] for name in COUNTED}
+    first, then = (
+        {name: after[name] - before[name] for name in before} for before, after in itertools.pairwise(counts)
+    )
+    return first, then
+
+
+def _holds(file: Path, text: str) -> bool:
+    return file.exists() and file.read_text() == text
 
 
 def _type(ways: list[tuple[Path, Path]], seconds: float) -> None:
@@ -176,10 +185,10 @@ def _type(ways: list[tuple[Path, Path]], seconds: float) -> None:
     for pulse in pulses:
         pulse.stop()
     for pulse, (_, reader) in zip(pulses, ways, strict=True):
-        until(lambda pulse=pulse, reader=reader: pulse.whole(reader), WAIT_SECONDS, "what was typed")  # type: ignore[misc]
+        until(lambda pulse=pulse, reader=reader: pulse.whole(reader), WAIT, "what was typed")  # type: ignore[misc]
 
 
-def _read(host: Host) -> dict[str, int]:
+def _read(host: Host) -> Counts:
     said = json.loads(host.run("nft", "-j", "list", "counters", "table", "inet", "bench"))
     found = [each["counter"] for each in said["nftables"] if "counter" in each]
     return {counter["name"]: int(counter["bytes"]) for counter in found}

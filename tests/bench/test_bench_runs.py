@@ -31,7 +31,7 @@ ROWS = {
         "port-restricted - port-restricted: first text",
         "port-restricted - symmetric: path turn",
         "one LAN, no server anywhere: first text",
-        "port-restricted - symmetric: 0.05 MB, then 0.5 s of typing by both: bytes over TURN",
+        "port-restricted - symmetric, 0.5 s of typing by both: bytes over TURN",
     ],
     "j": ["a move to a network with another NAT: writing arrives again"],
     "k": [
