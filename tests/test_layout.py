@@ -291,6 +291,7 @@ def test_the_protocol_page_has_every_frame_with_all_its_fields(frame: type) -> N
         f"after {carriers.ACK_WITHIN:g} s (`ACK_WITHIN`)",
         f"every {carriers.ASK_EVERY:g} s (`ASK_EVERY`)",
         f"every {rooms.PROBE_EVERY:g} s (`PROBE_EVERY`)",
+        f"From {link.ASK_AHEAD:g} s before that on (`ASK_AHEAD`)",
         f"within {detour.DETOUR_AFTER:g} s (`DETOUR_AFTER`;",
         f"listens for {link.OVERLAP:g} s (`OVERLAP`)",
         f"without one within {pathways.CHECK_SECONDS:g} s",

@@ -19,6 +19,7 @@ from peer.core.ids import Attempt, PeerId
 from peer.core.policy import allows_relay
 
 __all__ = [
+    "ASK_AHEAD",
     "DEAD_AFTER",
     "DETOUR_AHEAD",
     "DOUBT",
@@ -49,6 +50,9 @@ RELAY_PATIENCE: Final = 5.0
 """Seconds after which an undecided direct path no longer holds bulk back."""
 DETOUR_AHEAD: Final = 64 * 1024
 """Bytes of edits on a detour that wait for the other carrier: half of the window of a relay."""
+ASK_AHEAD: Final = 0.3
+"""Seconds before edits are late at which rooms and the server are asked for a sign of life, so that what is
+dead as well is known by then, or sooner afterwards."""
 OVERLAP: Final = 2.0
 """Seconds for which a path that was replaced still listens: the other side moves a round trip later."""
 
@@ -200,9 +204,9 @@ class Link:
             way.push(Lane.EDITS, frame)
 
     def _aside(self, content: Carrier, late_at: float) -> Carrier | None:
-        """The next best way: the one taken before, unless only others were heard since edits are late."""
+        """The next best way: the one taken before, unless only others were heard since all were asked."""
         others = [room for room in self.rooms() if room is not content and self.may_carry(room)]
-        heard = [room for room in others if room.heard >= late_at] or others
+        heard = [room for room in others if room.heard >= late_at - ASK_AHEAD] or others
         same = [room for room in heard if room is content.detour.way]
         return next(iter(same or heard), None)
 

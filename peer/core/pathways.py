@@ -28,7 +28,7 @@ from peer.core.frames import Answer, Candidates, NoDirect, Offer, PathSeen, Redi
 from peer.core.greeting import Setup
 from peer.core.ids import Attempt
 from peer.core.ladder import Ladder
-from peer.core.link import DOUBT, SILENT_AFTER, Link
+from peer.core.link import ASK_AHEAD, DOUBT, SILENT_AFTER, Link
 from peer.core.notices import ConnectStage, PeerPath, Trouble
 from peer.core.policy import agreed_path, ways, why_none
 
@@ -293,7 +293,7 @@ class Pathways:
     def _doubtful_since(link: Link, direct: Carrier) -> float:
         moments = [direct.heard + DOUBT]
         if (late_at := link.late_at) is not None:
-            moments.append(late_at)
+            moments.append(late_at - ASK_AHEAD)
         if link.checked_until is not None:
             moments.append(link.checked_since)
         return min(moments)

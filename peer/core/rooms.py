@@ -10,7 +10,7 @@ from typing import Final
 
 from peer.core.carriers import Carrier
 from peer.core.ids import room_of
-from peer.core.link import DOUBT, PING_EVERY, SILENT_AFTER, Link
+from peer.core.link import ASK_AHEAD, DOUBT, PING_EVERY, SILENT_AFTER, Link
 
 __all__ = ["PROBE_EVERY", "attach", "doubt", "next_deadline", "ping", "prefer_heard", "probe", "through"]
 
@@ -53,26 +53,29 @@ def doubt(link: Link, now: float, summary: Callable[[], bytes]) -> bool:
 
     It may be silent for a while before it is left, because moving is for more than a hiccup.
     """
-    content = link.content
-    if content is None or not _is_late(link, now):
+    content, late_at = _waiting(link)
+    if content is None or now < late_at - ASK_AHEAD:
         return False
     probe(link, now, summary)
-    if now >= content.heard + DOUBT:
+    if now >= max(late_at, content.heard + DOUBT):
         prefer_heard(link, content.heard)
     return link.content is not content
 
 
 def next_deadline(link: Link) -> float | None:
     """When `doubt` has something to do."""
-    content, late_at = link.content, link.late_at
-    if content is None or content is link.direct or late_at is None:
+    content, late_at = _waiting(link)
+    if content is None:
         return None
+    asks = max(late_at - ASK_AHEAD, link.next_probe)
     follows = any(spare.heard > content.heard for spare in link.spares)
-    return max(late_at, min(link.next_probe, content.heard + DOUBT) if follows else link.next_probe)
+    return min(asks, max(late_at, content.heard + DOUBT)) if follows else asks
 
 
-def _is_late(link: Link, now: float) -> bool:
-    return link.direct is None and link.late_at is not None and now >= link.late_at
+def _waiting(link: Link) -> tuple[Carrier | None, float]:
+    """The room that carries contents and owes an acknowledgement, if any, and when that is late."""
+    late_at = None if link.direct is not None else link.late_at
+    return (None, 0.0) if late_at is None else (link.content, late_at)
 
 
 def probe(link: Link, now: float, summary: Callable[[], bytes]) -> None:
