@@ -64,6 +64,7 @@ def guard_large_folder(folder: Path, options: Options) -> None:
 def make_view(options: Options, command: str, folder: Path, *, server: str = "") -> View:
     """The view that the flags ask for."""
     from peer.cli import render
+    from peer.cli.paint import wants_color
 
     out, err = binary(sys.stdout), binary(sys.stderr)
     if options.output.json:
@@ -76,7 +77,7 @@ def make_view(options: Options, command: str, folder: Path, *, server: str = "")
         subject=place(folder),
         server=server,
         policy=options.path_policy,
-        color=render.wants_color(options.output.color, is_terminal, os.environ),
+        color=wants_color(options.output.color, is_terminal, os.environ),
         presence=options.presence,
     )
     if options.output.quiet:

@@ -147,7 +147,7 @@ def _version() -> str:
 
 def _show(findings: Sequence["Finding"], place: str | None, output: Output) -> None:
     from peer.cli.findings import legend, lines
-    from peer.cli.render import paint, wants_color
+    from peer.cli.paint import paint, wants_color
     from peer.cli.wording import host
 
     color = wants_color(output.color, sys.stdout.isatty(), os.environ)

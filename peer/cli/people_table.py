@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from peer.cli.render import paint
+from peer.cli.paint import paint
 from peer.cli.sessions import peers_of
 from peer.cli.wording import cells, count, duration, host, path_words, place, plain, size
 
