@@ -106,7 +106,9 @@ class Terminal:
     def started(self, session: SessionLike) -> None:
         """What is shared, and how others come in; to one who has joined, what there is to wait for."""
         self._began, self._session = self._steady(), session
-        self._arrival = Arrival(self._setting.command, resumed=session.resumed, now=self._began)
+        # One that was stopped before anything had come is as new as at its first start.
+        known = session.resumed and (self._setting.command == "share" or session.files > 0)
+        self._arrival = Arrival(self._setting.command, resumed=known, now=self._began)
         self._learn_server(session.status())
         if self._arrival.waits:
             self._line(f"  {self._subject()}  {self._dim('waiting for somebody who has its files …')}")
@@ -174,6 +176,9 @@ class Terminal:
     def leaving(self, session: SessionLike) -> None:
         """The last file events, then that we go."""
         self._flush_files(all_of_it=True)
+        if self._arrival.waits:
+            self._line("  leaving: nothing had come yet")
+            return
         told = sum(peer.get("state") != "away" for peer in peers_of(session.status()))
         who = f"telling {count(told, 'other')}; " if told else ""
         self._line(f"  leaving: {who}files stay as they are")
@@ -182,8 +187,16 @@ class Terminal:
         """How long it was, and how to come back."""
         self._flush_files(all_of_it=True)
         self._line(f"  left after {duration(self._steady() - self._began)}.")
+        if self._arrival.waits and not self._is_marked():
+            self._line(f"  {self._dim('nothing is left here; to try again:  weft join LINK')}")
+            return
         back = {"share": "weft share", "join": "weft join"}.get(self._setting.command, "weft join")
         self._line(f"  {self._dim(f'to go on:  {back}  in that folder')}")
+
+    def _is_marked(self) -> bool:
+        """Whether this side can go on with the session without the link."""
+        folder = None if self._session is None else self._session.folder
+        return folder is not None and (folder / ".weft" / "session.json").exists()
 
     def failed(self, problem: Problem) -> None:
         """The failure, in the form that all failures have."""

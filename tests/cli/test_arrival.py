@@ -55,6 +55,28 @@ def test_a_folder_that_was_joined_before_is_live_again_after_the_comparison() ->
     assert shown[2:] == ["✓ notes/ is live again: 14 files, 1 kB."]
 
 
+def test_a_folder_that_was_joined_and_into_which_nothing_has_come_still_waits() -> None:
+    screen, _ = joining(0, resumed=True)
+    assert screen.lines() == [WAITING]
+
+
+def test_one_who_leaves_before_anything_has_come_is_told_whether_anything_is_left(tmp_path: Path) -> None:
+    for marked in (False, True):
+        screen, session = joining(folder=tmp_path)
+        if marked:
+            (tmp_path / ".weft").mkdir()
+            (tmp_path / ".weft" / "session.json").touch()
+        screen.view.leaving(session)
+        screen.view.ended({})
+        back = "to go on:  weft join  in that folder"
+        nothing = "nothing is left here; to try again:  weft join LINK"
+        assert screen.lines()[1:] == [
+            "leaving: nothing had come yet",
+            "left after 0.0 s.",
+            back if marked else nothing,
+        ]
+
+
 def test_one_who_may_only_read_is_told_so() -> None:
     screen, session = joining()
     session.files, session.role = 1, "viewer"
