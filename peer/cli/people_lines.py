@@ -65,7 +65,8 @@ class PeopleLines:
                 self._event(f"{name} was last heard {duration(notice.seconds)} ago; waiting")
             case PeerLeft():
                 self._forget(notice.peer)
-                why = {"bye": "left", "silent": "is gone: nothing was heard for too long"}
+                gone = "is gone: nothing was heard for too long"
+                why = {"bye": "left", "silent": gone, "left": gone, "restarted": "started Weft again"}
                 self._event(f"{name} {why.get(notice.reason, 'was cut off: ' + plain(notice.reason))}")
 
     def patience(self, now: float) -> float | None:

@@ -178,6 +178,7 @@ class Link:
         next_probe: the relay is asked for a sign of life, beside a doubtful direct path, no earlier.
         renewed_at: when a new path was last looked for because the one that stands had gone silent.
         checked_since, checked_until: the direct path has this time to prove that it still stands.
+        replaced: a later run of the same device is here, and this one has not spoken since.
     """
 
     def __init__(self, member: Member, policy: str, now: float, emit: Callable[[Action], None]) -> None:
@@ -190,7 +191,7 @@ class Link:
         self.retired_until = 0.0
         self.detour = Detour()
         self.told_path: str | None = None
-        self.told_silent = self.told_why_not = False
+        self.told_silent = self.told_why_not = self.replaced = False
         self.doubted_until: float | None = None
         self.away_until: float | None = None
         self.next_ping = now
@@ -319,7 +320,7 @@ class Link:
     def given_up(self, now: float) -> str | None:
         """Why it is time to give the peer up, or `None`."""
         if self.away_until is not None:
-            return "silent" if now >= self.away_until else None
+            return "silent" if self.replaced or now >= self.away_until else None
         if self.doubted_until is not None and now >= self.doubted_until:
             return "left"
         return "silent" if now - self.heard >= DEAD_AFTER else None
@@ -388,6 +389,9 @@ class Listener(Protocol):
 
     def link_returned(self, link: Link, now: float) -> None:
         """It came back in time."""
+
+    def link_replaced(self, link: Link) -> None:
+        """A later run of its device has its place; `link_closed` or a word from it follows."""
 
     def link_closed(self, link: Link) -> None:
         """It is gone."""

@@ -94,7 +94,10 @@ class PeerSilent:
 
 @dataclass(frozen=True, slots=True)
 class PeerLeft:
-    """A peer said goodbye (`bye`), was given up (`silent`), or was cut off (`refused`)."""
+    """A peer said goodbye (`bye`), was given up (`silent`, `left`), or was cut off (`refused`).
+
+    `restarted`: its device is here with another run of the program, and this one was most likely killed.
+    """
 
     type: ClassVar[str] = "peer.left"
     peer: str

@@ -253,6 +253,10 @@ class Session:
         link.send(Lane.CONTROL, self._presence.snapshot())
         self._returns.back(link, now)
 
+    def link_replaced(self, link: Link) -> None:
+        """A later run of the same device has its place."""
+        self._presence.gone(link.member)
+
     def link_closed(self, link: Link) -> None:
         """The peer is gone."""
         self._returns.lost(link)
@@ -355,7 +359,7 @@ class Session:
     def peers(self) -> list[PeerState]:
         """Everyone who is connected now."""
         here = {presence.peer: presence for presence in self._presence.now_here()}
-        return [self._peer_state(link, here) for link in self._connections.links()]
+        return [self._peer_state(link, here) for link in self._connections.links() if not link.replaced]
 
     def _peer_state(self, link: Link, here: dict[str, PresenceChanged]) -> PeerState:
         carrier = link.content or link.relay
