@@ -51,7 +51,7 @@ from peer.core.frames import (
 from peer.core.greeting import Setup
 from peer.core.ids import DocId, PeerId
 from peer.core.link import Link
-from peer.core.notices import PresenceChanged
+from peer.core.notices import Author, PresenceChanged
 from peer.core.presence import Presence, color_of
 from peer.core.returns import Returns
 from peer.core.sync import Sync
@@ -71,7 +71,7 @@ class SharedFolder(Protocol):
     def handle(self, event: FileEvent, now: float) -> list[Action]:
         """Take one event of the disk."""
 
-    def documents_changed(self, changed: dict[DocId, str], now: float) -> list[Action]:
+    def documents_changed(self, changed: dict[DocId, Author | None], now: float) -> list[Action]:
         """Documents changed by the peers named."""
 
     def blob_arrived(self, digest: bytes, content: bytes, now: float) -> list[Action]:
@@ -117,7 +117,7 @@ class Session:
         self.documents = documents
         self._folder = folder
         self._actions: list[Action] = []
-        self._touched: dict[DocId, str] = {}
+        self._touched: dict[DocId, Author | None] = {}
         self._loads: dict[PeerId, int] = {}
         self._stopping = False
         self._presence = Presence(
@@ -155,7 +155,7 @@ class Session:
                 self._connections.piece(event, now)
                 continue
             if isinstance(event, DocumentEdited):
-                self._touched.setdefault(event.doc, "")
+                self._touched.setdefault(event.doc, None)
                 continue
             only_edits = False
             if isinstance(event, ConnectionEvent):
