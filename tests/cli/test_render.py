@@ -133,12 +133,12 @@ def test_the_server_that_was_reached_is_named_and_not_the_one_that_was_asked_for
 def test_a_server_that_stays_away_is_named_once_in_each_line_and_advice_is_given_once() -> None:
     screen = Screen()
     gone, down = (
-        "the server pad.example.org: it is restarting",
+        "the server pad.example.org: it was stopped, or is restarting",
         "the server pad.example.org: no connection: refused",
     )
     screen.tell(ServerState("lost", gone), ServerState("lost", down))
     assert screen.lines() == [
-        "pad.example.org cannot be reached: it is restarting",
+        "pad.example.org cannot be reached: it was stopped, or is restarting",
         "who is connected stays so; from elsewhere nobody joins meanwhile",
         "pad.example.org cannot be reached: refused",
     ]
