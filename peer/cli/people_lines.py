@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
-from peer.cli.wording import duration, moment, path_words, plain
-from peer.core.notices import ConnectStage, PeerJoined, PeerLeft, PeerPath, PeerPong, PeerSilent
+from peer.cli.wording import count, duration, moment, path_words, plain
+from peer.core.notices import ConnectStage, PeerJoined, PeerLeft, PeerPath, PeerPong, PeerSilent, Returned
 
 __all__ = ["SETTLE_SECONDS", "PeopleLines", "PersonNotice"]
 
@@ -13,7 +13,7 @@ SETTLE_SECONDS: Final = 1.0
 
 _STEPS: Final = {"found": "found", "sealed": "sealed"}
 
-PersonNotice = ConnectStage | PeerJoined | PeerPath | PeerPong | PeerSilent | PeerLeft
+PersonNotice = ConnectStage | PeerJoined | PeerPath | PeerPong | PeerSilent | PeerLeft | Returned
 
 
 class PeopleLines:
@@ -63,6 +63,9 @@ class PeopleLines:
                 self.flush(float("inf"))
                 self._silent.add(notice.peer)
                 self._event(f"{name} was last heard {duration(notice.seconds)} ago; waiting")
+            case Returned():
+                what = f"{count(notice.sent, 'edit')} sent, {notice.received:,} received"
+                self._event(self._good(f"{name}: back after {duration(notice.away_s)}: {what}"))
             case PeerLeft():
                 self._forget(notice.peer)
                 gone = "is gone: nothing was heard for too long"

@@ -14,18 +14,13 @@ from peer.cli.paint import paint
 from peer.cli.people_lines import PeopleLines, PersonNotice
 from peer.cli.sessions import peers_of
 from peer.cli.view import SessionLike
-from peer.cli.wording import count, duration, host, join_command, moment, place, plain, size
+from peer.cli.wording import count, duration, host, join_command, moment, place, plain, size, wrap
 from peer.core.notices import (
     ConnectStage,
     FileChanged,
     Notice,
-    PeerJoined,
     PeerLeft,
-    PeerPath,
-    PeerPong,
-    PeerSilent,
     PresenceChanged,
-    Returned,
     ServerState,
     SyncDone,
     SyncProgress,
@@ -34,6 +29,9 @@ from peer.core.notices import (
 )
 
 __all__ = ["Quiet", "Setting", "Terminal"]
+
+EVENT_INDENT: Final = 12
+"""Columns before what happened: those of the time."""
 
 PROGRESS_SECONDS: Final = 5.0
 """At most one line of progress per peer in this time; a short sync shows none."""
@@ -51,6 +49,7 @@ class Setting:
         policy: `auto`, `direct` or `relay`.
         color: whether to use colour.
         presence: whether to show where people are.
+        columns: how wide the terminal is; 0 where there is none.
     """
 
     command: str
@@ -60,6 +59,7 @@ class Setting:
     policy: str = "auto"
     color: bool = False
     presence: bool = False
+    columns: Callable[[], int] = lambda: 0
 
 
 class Terminal:
@@ -156,7 +156,7 @@ class Terminal:
         self._line("")
         self._line("  Ask the other person to run:")
         self._line("")
-        self._line(f"    {paint(command, 'strong', self._setting.color)}")
+        self._write(f"    {paint(command, 'strong', self._setting.color)}")
         self._line("")
         self._line("  Whoever has this link can take part: hand it over like a key.")
         if not self._has_server:
@@ -206,7 +206,7 @@ class Terminal:
                 problem, do=problem.do.replace("--server URL", f"--server {self._setting.server}")
             )
         for number, line in enumerate(errors.lines(problem)):
-            self._line(paint(line, "bad", self._setting.color) if number == 0 else line)
+            self._write(paint(line, "bad", self._setting.color) if number == 0 else line)
 
     def warning(self, code: str, message: str) -> None:
         """A warning of our own."""
@@ -250,18 +250,16 @@ class Terminal:
         match notice:
             case FileChanged():
                 self._file(notice)
-            case ConnectStage() | PeerJoined() | PeerPath() | PeerPong() | PeerSilent() | PeerLeft():
-                self._peer(notice)
             case SyncProgress() | SyncDone():
                 self._sync(notice)
-            case Returned():
-                self._returned(notice)
             case PresenceChanged():
                 self._presence(notice)
             case ServerState():
                 self._server_state(notice)
             case Warned() | Trouble():
                 self._trouble(notice)
+            case _:
+                self._peer(notice)
 
     def _file(self, notice: FileChanged) -> None:
         if not self._arrival.is_known(notice):
@@ -293,11 +291,6 @@ class Terminal:
             self._say_live(f"   from {name} in {took}" if notice.documents else "")
         else:
             self._arrival.empty_at = self._arrival.empty_at or now + EMPTY_SECONDS
-
-    def _returned(self, notice: Returned) -> None:
-        sent, received = count(notice.sent, "edit"), f"{notice.received:,}"
-        what = f"{sent} sent, {received} received"
-        self._event(self._good(f"{plain(notice.name)}: back after {duration(notice.away_s)}: {what}"))
 
     def _presence(self, notice: PresenceChanged) -> None:
         if not self._setting.presence or not notice.here or self._where.get(notice.peer) == notice.path:
@@ -342,12 +335,19 @@ class Terminal:
 
     def _event(self, text: str) -> None:
         at = time.strftime("%H:%M:%S", time.localtime(self._wall()))
-        self._line(f"  {self._dim(at)}  {text}")
+        self._line(f"  {self._dim(at)}  {text}", EVENT_INDENT)
 
     def _advise(self, text: str) -> None:
-        self._line(f"            {self._dim(text)}")
+        self._line(f"{' ' * EVENT_INDENT}{self._dim(text)}", EVENT_INDENT)
 
-    def _line(self, text: str) -> None:
+    def _line(self, text: str, indent: int = 4) -> None:
+        """A line, or as many as the terminal needs without a word being broken."""
+        columns = self._setting.columns()
+        for line in wrap(text, columns, indent=indent) if columns else [text]:
+            self._write(line)
+
+    def _write(self, text: str) -> None:
+        """What is copied from the screen stays one line, and commands are."""
         self._outlet.write((text + "\n").encode("utf-8", "replace"))
 
     def _dim(self, text: str) -> str:

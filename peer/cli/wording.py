@@ -1,5 +1,6 @@
 """How things are said to people: sizes, times, paths, names that came from others."""
 
+import re
 import shlex
 import unicodedata
 from pathlib import Path
@@ -17,10 +18,14 @@ __all__ = [
     "place",
     "plain",
     "size",
+    "wrap",
 ]
 
 NAME_LIMIT: Final = 120
 """Characters shown of a name or path that came from somebody else."""
+
+_COLOR: Final = re.compile("\x1b\\[[0-9;]*m")
+"""What `paint` puts around a text; it takes no room."""
 
 _ZERO_WIDTH_JOINER: Final = "\u200d"
 """Not printable by itself, but family emoji need it."""
@@ -45,6 +50,23 @@ def cells(text: str) -> int:
         else 1
         for character in text
     )
+
+
+def wrap(text: str, width: int, *, indent: int) -> list[str]:
+    """*text*, which may have colours, in lines of *width* columns, broken at spaces.
+
+    What goes on below begins with *indent* spaces; a word that is too long for a line stays whole.
+    """
+    lines, room = [""], width
+    for word in re.findall(r" *[^ ]+", text):
+        size = cells(_COLOR.sub("", word))
+        if size > room and lines[-1].strip():
+            lines.append(" " * indent)
+            word, room = word.lstrip(" "), width - indent
+            size = cells(_COLOR.sub("", word))
+        lines[-1] += word
+        room -= size
+    return lines
 
 
 def count(number: int, noun: str) -> str:

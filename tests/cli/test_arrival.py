@@ -1,14 +1,17 @@
 """What people read in the first seconds of a session: each line true, short, and there once."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from peer.cli.render import Setting
+from peer.cli.wording import wrap
 from peer.core.notices import FileChanged, PeerJoined, SyncDone, Warned
 from tests.cli.fake_session import LINK, FakeSession
 from tests.cli.test_render import Screen
 
+NARROW = Setting("share", "notes/", columns=lambda: 50)
 JOIN = Setting("join", "notes/")
 WAITING = "notes/  waiting for somebody who has its files …"
 
@@ -166,3 +169,25 @@ def test_one_who_was_told_what_to_do_when_alone_is_not_told_again() -> None:
     screen.now += 9.0
     screen.view.flush()
     assert len([line for line in screen.lines() if "nobody" in line]) == 1
+
+
+def test_nothing_but_the_command_to_copy_is_wider_than_the_terminal(tmp_path: Path) -> None:
+    for command in ("share", "join"):
+        screen, session = Screen(dataclasses.replace(NARROW, command=command)), FakeSession()
+        session.link = f"weft:{'A' * 100}"
+        screen.view.opening()
+        screen.view.started(session)
+        screen.tell(PeerJoined("1", "anna", "owner"), SyncDone("1", "anna", 3, 370, 23.0))
+        screen.view.warning("W-ALONE", "nobody of this session was found on this network yet; " * 3)
+        screen.view.close()
+        for line in screen.stream.getvalue().decode().splitlines():
+            assert len(line) <= 50 or "weft join weft:AAA" in line
+
+
+def test_a_line_is_broken_at_spaces_and_colours_take_no_room() -> None:
+    assert wrap("  one two  three", 9, indent=4) == ["  one two", "    three"]
+    red = "\x1b[1;31mone\x1b[0m two three"
+    assert wrap(red, 7, indent=0) == ["\x1b[1;31mone\x1b[0m two", "three"]
+    assert wrap("x" * 20, 9, indent=2) == ["x" * 20]
+    assert wrap("a " + "x" * 20, 9, indent=2) == ["a", "  " + "x" * 20]
+    assert wrap("陳大文 陳大文", 8, indent=0) == ["陳大文", "陳大文"]

@@ -482,7 +482,7 @@ def test_a_server_that_was_not_reached_is_told_with_step_reason_and_next_command
 ) -> None:
     problem = explain(ServerUnreachable(f"the server pad.example.org: {reason}"))
     assert likely in problem.likely
-    assert problem.tried == "the first step, reaching the server; nobody else was asked yet"
+    assert problem.tried == "to reach the server, the first step on the way to others"
     assert problem.do.startswith("weft doctor --server URL")
     screen = Screen()
     screen.view.failed(problem)
