@@ -4,7 +4,15 @@ from collections.abc import Callable
 from typing import Final
 
 from peer.cli.wording import count, duration, moment, path_words, plain
-from peer.core.notices import ConnectStage, PeerJoined, PeerLeft, PeerPath, PeerPong, PeerSilent, Returned
+from peer.core.notices import (
+    ConnectStage,
+    PeerJoined,
+    PeerLeft,
+    PeerPath,
+    PeerSilent,
+    PresenceChanged,
+    Returned,
+)
 
 __all__ = ["SETTLE_SECONDS", "PeopleLines", "PersonNotice"]
 
@@ -13,7 +21,7 @@ SETTLE_SECONDS: Final = 1.0
 
 _STEPS: Final = {"found": "found", "sealed": "sealed"}
 
-PersonNotice = ConnectStage | PeerJoined | PeerPath | PeerPong | PeerSilent | PeerLeft | Returned
+PersonNotice = ConnectStage | PeerJoined | PeerPath | PeerSilent | PeerLeft | PresenceChanged | Returned
 
 
 class PeopleLines:
@@ -23,6 +31,7 @@ class PeopleLines:
         came_later: whether who is met now came after us.
         met: somebody was met; false if that was waited for, so that the wait is no step.
         good, dim: paint a piece of text.
+        presence: whether to say where people are.
     """
 
     def __init__(
@@ -34,6 +43,7 @@ class PeopleLines:
         met: Callable[[], bool],
         good: Callable[[str], str],
         dim: Callable[[str], str],
+        presence: bool,
     ) -> None:
         self.server = "the server"
         self._event = event
@@ -46,6 +56,8 @@ class PeopleLines:
         self._first: dict[str, tuple[float, PeerPath]] = {}
         self._silent: set[str] = set()
         self._steps: dict[str, float] = {}
+        self._wants_presence = presence
+        self._where: dict[str, str | None] = {}
 
     def notice(self, notice: PersonNotice, now: float) -> None:
         """One line, none, or one that waits a moment."""
@@ -57,8 +69,8 @@ class PeopleLines:
                 self._joined(name, notice)
             case PeerPath():
                 self._path(notice, now)
-            case PeerPong():
-                pass  # whoever asked is told
+            case PresenceChanged():
+                self._presence(name, notice)
             case PeerSilent():
                 self.flush(float("inf"))
                 self._silent.add(notice.peer)
@@ -67,10 +79,13 @@ class PeopleLines:
                 what = f"{count(notice.sent, 'edit')} sent, {notice.received:,} received"
                 self._event(self._good(f"{name}: back after {duration(notice.away_s)}: {what}"))
             case PeerLeft():
-                self._forget(notice.peer)
-                gone = "is gone: nothing was heard for too long"
-                why = {"bye": "left", "silent": gone, "left": gone, "restarted": "started Weft again"}
-                self._event(f"{name} {why.get(notice.reason, 'was cut off: ' + plain(notice.reason))}")
+                self._left(name, notice)
+
+    def _left(self, name: str, notice: PeerLeft) -> None:
+        self._forget(notice.peer)
+        gone = "is gone: nothing was heard for too long"
+        why = {"bye": "left", "silent": gone, "left": gone, "restarted": "started Weft again"}
+        self._event(f"{name} {why.get(notice.reason, 'was cut off: ' + plain(notice.reason))}")
 
     def patience(self, now: float) -> float | None:
         """Seconds until a path that was held back is due."""
@@ -131,7 +146,15 @@ class PeopleLines:
         words = f"{back}{'now ' if now else ''}{path_words(notice.path, self.server)}"
         self._event(f"{plain(notice.name)}: {words}{delay}{self._dim(took)}")
 
+    def _presence(self, name: str, notice: PresenceChanged) -> None:
+        if not self._wants_presence or not notice.here or self._where.get(notice.peer) == notice.path:
+            return
+        self._where[notice.peer] = notice.path
+        where = f"is in {plain(notice.path)}" if notice.path else "is in no file"
+        self._event(self._dim(f"{name} {where}"))
+
     def _forget(self, peer: str) -> None:
         self._silent.discard(peer)
         self._paths.pop(peer, None)
+        self._where.pop(peer, None)
         self._first.pop(peer, None)

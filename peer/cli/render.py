@@ -14,13 +14,24 @@ from peer.cli.paint import paint
 from peer.cli.people_lines import PeopleLines, PersonNotice
 from peer.cli.sessions import peers_of
 from peer.cli.view import SessionLike
-from peer.cli.wording import count, duration, host, join_command, moment, place, plain, size, wrap
+from peer.cli.wording import (
+    again_command,
+    count,
+    duration,
+    host,
+    join_command,
+    moment,
+    place,
+    plain,
+    size,
+    wrap,
+)
 from peer.core.notices import (
     ConnectStage,
     FileChanged,
     Notice,
     PeerLeft,
-    PresenceChanged,
+    PeerPong,
     ServerState,
     SyncDone,
     SyncProgress,
@@ -86,10 +97,10 @@ class Terminal:
             met=lambda: self._arrival.met(),
             good=self._good,
             dim=self._dim,
+            presence=setting.presence,
         )
         self._people.server = self._server
         self._progress: dict[str, float] = {}
-        self._where: dict[str, str | None] = {}
         self._server_lost, self._has_server = False, True
         self._reached_ms: float | None = None
         self._session: SessionLike | None = None
@@ -176,12 +187,13 @@ class Terminal:
     def leaving(self, session: SessionLike) -> None:
         """The last file events, then that we go."""
         self._flush_files(all_of_it=True)
+        over = "\r" if self._setting.columns() else ""  # the terminal has just shown ^C there
         if self._arrival.waits:
-            self._line("  leaving: nothing had come yet")
+            self._line(f"{over}  leaving: nothing had come yet")
             return
         told = sum(peer.get("state") != "away" for peer in peers_of(session.status()))
         who = f"telling {count(told, 'other')}; " if told else ""
-        self._line(f"  leaving: {who}files stay as they are")
+        self._line(f"{over}  leaving: {who}files stay as they are")
 
     def ended(self, summary: dict[str, object]) -> None:
         """How long it was, and how to come back."""
@@ -190,8 +202,8 @@ class Terminal:
         if self._arrival.waits and not self._is_marked():
             self._line(f"  {self._dim('nothing is left here; to try again:  weft join LINK')}")
             return
-        back = {"share": "weft share", "join": "weft join"}.get(self._setting.command, "weft join")
-        self._line(f"  {self._dim(f'to go on:  {back}  in that folder')}")
+        folder = None if self._session is None else self._session.folder
+        self._line(f"  {self._dim(f'to go on:  {again_command(self._setting.command, folder)}')}")
 
     def _is_marked(self) -> bool:
         """Whether this side can go on with the session without the link."""
@@ -252,12 +264,12 @@ class Terminal:
                 self._file(notice)
             case SyncProgress() | SyncDone():
                 self._sync(notice)
-            case PresenceChanged():
-                self._presence(notice)
             case ServerState():
                 self._server_state(notice)
             case Warned() | Trouble():
                 self._trouble(notice)
+            case PeerPong():
+                pass  # whoever asked is told
             case _:
                 self._peer(notice)
 
@@ -272,7 +284,6 @@ class Terminal:
             return
         if isinstance(notice, PeerLeft):
             self._progress.pop(notice.peer, None)
-            self._where.pop(notice.peer, None)
         self._people.notice(notice, self._steady())
 
     def _sync(self, notice: SyncProgress | SyncDone) -> None:
@@ -291,13 +302,6 @@ class Terminal:
             self._say_live(f"   from {name} in {took}" if notice.documents else "")
         else:
             self._arrival.empty_at = self._arrival.empty_at or now + EMPTY_SECONDS
-
-    def _presence(self, notice: PresenceChanged) -> None:
-        if not self._setting.presence or not notice.here or self._where.get(notice.peer) == notice.path:
-            return
-        self._where[notice.peer] = notice.path
-        where = f"is in {plain(notice.path)}" if notice.path else "is in no file"
-        self._event(self._dim(f"{plain(notice.name)} {where}"))
 
     def _server_state(self, notice: ServerState) -> None:
         if notice.state == "lost":
@@ -340,9 +344,10 @@ class Terminal:
     def _advise(self, text: str) -> None:
         self._line(f"{' ' * EVENT_INDENT}{self._dim(text)}", EVENT_INDENT)
 
-    def _line(self, text: str, indent: int = 4) -> None:
+    def _line(self, text: str, indent: int | None = None) -> None:
         """A line, or as many as the terminal needs without a word being broken."""
         columns = self._setting.columns()
+        indent = len(text) - len(text.lstrip()) if indent is None else indent
         for line in wrap(text, columns, indent=indent) if columns else [text]:
             self._write(line)
 

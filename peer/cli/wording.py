@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 __all__ = [
+    "again_command",
     "cells",
     "count",
     "duration",
@@ -125,6 +126,13 @@ def place(folder: Path) -> str:
         shown = folder
     text = str(shown) if str(shown) != "." else folder.resolve().name
     return plain(text) if folder.is_file() else plain(text).rstrip("/") + "/"
+
+
+def again_command(command: str, folder: Path | None) -> str:
+    """How `share` or `join` is typed to go on with *folder*, where the command was typed before."""
+    if folder is None or folder.resolve() == Path.cwd():
+        return f"weft {command}"
+    return f"weft {command} {shlex.quote(place(folder))}"
 
 
 def join_command(link: str, *, server: str | None = None, policy: str = "auto") -> str:

@@ -71,7 +71,7 @@ def test_one_who_leaves_before_anything_has_come_is_told_whether_anything_is_lef
             (tmp_path / ".weft" / "session.json").touch()
         screen.view.leaving(session)
         screen.view.ended({})
-        back = "to go on:  weft join  in that folder"
+        back = f"to go on:  weft join {tmp_path}/"
         nothing = "nothing is left here; to try again:  weft join LINK"
         assert screen.lines()[1:] == [
             "leaving: nothing had come yet",
@@ -191,3 +191,27 @@ def test_a_line_is_broken_at_spaces_and_colours_take_no_room() -> None:
     assert wrap("x" * 20, 9, indent=2) == ["x" * 20]
     assert wrap("a " + "x" * 20, 9, indent=2) == ["a", "  " + "x" * 20]
     assert wrap("陳大文 陳大文", 8, indent=0) == ["陳大文", "陳大文"]
+
+
+def test_one_who_leaves_is_told_the_command_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "my notes"
+    folder.mkdir()
+    for place, command in ((tmp_path, "weft share 'my notes/'"), (folder, "weft share")):
+        monkeypatch.chdir(place)
+        screen = Screen()
+        screen.view.started(FakeSession(folder=folder))
+        screen.view.ended({})
+        assert screen.lines()[-1] == f"to go on:  {command}"
+
+
+def test_what_the_terminal_shows_of_ctrl_c_is_written_over_in_a_terminal_only() -> None:
+    for setting, start in (
+        (NARROW, b"\r  leaving"),
+        (dataclasses.replace(NARROW, columns=lambda: 0), b"  leaving"),
+    ):
+        screen = Screen(setting)
+        screen.view.leaving(FakeSession())
+        screen.view.close()
+        assert screen.stream.getvalue().startswith(start)
