@@ -161,7 +161,7 @@ class Server:
         certificate, key = authority.certify(host.called)
         self._config = place / "server.toml"
         settings: dict[str, object] = {
-            "host": host.called,  # a name means all its addresses
+            "host": host.called if host.address6 else host.address,  # a name means all its addresses
             "port": 443,
             "tls_certificate": str(certificate),
             "tls_key": str(key),
