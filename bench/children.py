@@ -8,12 +8,22 @@ import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from bench.worker import LINE_LIMIT
 
-__all__ = ["PATIENCE", "BenchFailed", "Child", "child", "signaling_server"]
+__all__ = [
+    "LOOPBACK",
+    "PATIENCE",
+    "BenchFailed",
+    "BenchSkipped",
+    "Child",
+    "Spot",
+    "child",
+    "signaling_server",
+]
 
 PATIENCE: Final = 120.0
 """Seconds for one command: a stall must end the run with a word, not hang it."""
@@ -23,6 +33,26 @@ GOODBYE: Final = 10.0
 
 class BenchFailed(Exception):
     """A process of the benchmark failed; the sentence or traceback says how."""
+
+
+class BenchSkipped(BenchFailed):
+    """It cannot be measured on this machine, or by this user; the sentence says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a process runs.
+
+    Attributes:
+        address: its IP address, as others reach it.
+        inside: goes before a command, and becomes it there.
+    """
+
+    address: str
+    inside: tuple[str, ...] = ()
+
+
+LOOPBACK: Final = Spot("127.0.0.1")
 
 
 class Child:
@@ -84,13 +114,14 @@ class Child:
 
 
 @contextlib.asynccontextmanager
-async def child(module: str, loop: str = "uvloop") -> AsyncIterator[Child]:
+async def child(module: str, loop: str = "uvloop", spot: Spot = LOOPBACK) -> AsyncIterator[Child]:
     """A process for `bench.<module>`, with directories of its own."""
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as place:
         own = {f"WEFT_{kind}_DIR": str(Path(place, kind.lower())) for kind in ("CONFIG", "DATA", "RUNTIME")}
+        own["BENCH_ADDRESS"] = spot.address
         own["WEFT_NO_LAN"] = "1"  # what is measured is the way over the server, and past it
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bench.worker", f"bench.{module}", loop),
+            *(*spot.inside, sys.executable, "-m", "bench.worker", f"bench.{module}", loop),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=LINE_LIMIT,
@@ -104,17 +135,17 @@ async def child(module: str, loop: str = "uvloop") -> AsyncIterator[Child]:
 
 
 @contextlib.asynccontextmanager
-async def signaling_server() -> AsyncIterator[str]:
+async def signaling_server(spot: Spot = LOOPBACK) -> AsyncIterator[str]:
     """A real signaling server in its own process; its URL."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "signaling", "--port=0", "--json"),
+        *(*spot.inside, sys.executable, "-m", "signaling", f"--host={spot.address}", "--port=0", "--json"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
     assert process.stdout is not None
     try:
         line = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
-        yield f"http://127.0.0.1:{json.loads(line)['port']}"
+        yield f"http://{spot.address}:{json.loads(line)['port']}"
     finally:
         process.terminate()
         await process.wait()

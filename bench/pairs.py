@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from bench.children import Child, child
+from bench.children import LOOPBACK, Child, Spot, child
 
 __all__ = ["Pair", "Sizes", "connect_raw", "raw_pair", "weft_pair"]
 
@@ -24,6 +24,9 @@ class Sizes:
         seconds: of each measurement of the server.
         connections: idle ones at the server.
         peers: of the session whose memory is measured.
+        typing: seconds of typing whose bytes are divided by who carried them.
+        troubles: how many of those in the NAT laboratory; `None` for all.
+        far_strokes: seconds of typing at each rate to somebody far away.
     """
 
     repeat: int = 3
@@ -35,6 +38,9 @@ class Sizes:
     seconds: float = 1.0
     connections: int = 1000
     peers: int = 4
+    typing: float = 10.0
+    troubles: int | None = None
+    far_strokes: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +53,11 @@ class Pair:
 
 
 @contextlib.asynccontextmanager
-async def weft_pair(server: str, *, count: bool = False, loop: str = "uvloop") -> AsyncIterator[Pair]:
+async def weft_pair(
+    server: str, *, count: bool = False, loop: str = "uvloop", spots: tuple[Spot, Spot] = (LOOPBACK, LOOPBACK)
+) -> AsyncIterator[Pair]:
     """Two members of a new session without a folder, on a direct path."""
-    async with child("weft_side", loop) as one, child("weft_side", loop) as two:
+    async with child("weft_side", loop, spots[0]) as one, child("weft_side", loop, spots[1]) as two:
         if count:
             await asyncio.gather(one.do("count"), two.do("count"))
         link = await one.do("share", server=server)
@@ -59,9 +67,11 @@ async def weft_pair(server: str, *, count: bool = False, loop: str = "uvloop") -
 
 
 @contextlib.asynccontextmanager
-async def raw_pair(*, count: bool = False, loop: str = "uvloop") -> AsyncIterator[Pair]:
+async def raw_pair(
+    *, count: bool = False, loop: str = "uvloop", spots: tuple[Spot, Spot] = (LOOPBACK, LOOPBACK)
+) -> AsyncIterator[Pair]:
     """Two ends of a bare channel that is open."""
-    async with child("raw_side", loop) as one, child("raw_side", loop) as two:
+    async with child("raw_side", loop, spots[0]) as one, child("raw_side", loop, spots[1]) as two:
         if count:
             await asyncio.gather(one.do("count"), two.do("count"))
         pair = Pair(one, two)

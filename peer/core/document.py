@@ -212,9 +212,6 @@ class Document:
             self._replay.fold(self.full_state())
         return self._replay.size + size <= UPDATE_LIMIT
 
-    def _refresh(self) -> None:
-        self._clocks.refresh(check_state_vector(self.state_vector()))
-
     # --- updates for elsewhere ------------------------------------------------------------------------
 
     def take_local(self) -> list[bytes]:
@@ -251,6 +248,10 @@ class Document:
     def has_pending(self) -> bool:
         """Whether updates wait here for others that are missing."""
         return self._clocks.has_missing
+
+    def fits(self, summary: UpdateSummary) -> bool:
+        """Whether everything that an update presupposes is here, so that all of it can be placed."""
+        return self._clocks.fits(summary)
 
     def is_up_to_date(self, state_vector: bytes) -> bool:
         """Whether we hold every change that the owner of *state_vector* holds, deletions apart.
@@ -370,7 +371,7 @@ class Document:
         else:
             self._clocks.miss(summary, update)
         if self._clocks.has_missing:
-            self._refresh()
+            self._clocks.refresh(check_state_vector(self.state_vector()))
         self._fold_if_due()
 
     def _attempt(self, call: Callable[[bytes], Result], data: bytes) -> Result | None:
@@ -392,7 +393,7 @@ class Document:
         self.generation += 1
         self._state = self._digest = None
         self._start_engine()
-        self._refresh()
+        self._clocks.refresh(check_state_vector(self.state_vector()))
 
     def _fold_if_due(self) -> None:
         if self._replay.is_due:

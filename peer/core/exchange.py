@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from peer.core.actions import Action, SendLossy
 from peer.core.carrier import Lane
 from peer.core.difference import Difference
 from peer.core.documents import merge_updates
-from peer.core.frames import EditFrame
-from peer.core.ids import DocId
+from peer.core.echoes import ECHO_RTT, Echoes
+from peer.core.frames import EditFrame, encode
+from peer.core.ids import Attempt, DocId
 from peer.core.link import Link
 
 __all__ = ["BULK_AHEAD", "EDITS_AHEAD", "EDITS_REMEMBERED", "EDIT_LIMIT", "PENDING_LIMIT", "Exchange"]
@@ -38,6 +40,7 @@ class Exchange:
         owes_list: it gets one in any case.
         difference: whether it holds what we hold.
         listed: it has told all that it holds.
+        echoes: what it was sent lately, to be said again if it is far away.
     """
 
     link: Link
@@ -57,32 +60,48 @@ class Exchange:
     received: int = 0
     received_bytes: int = 0
     progress_told: float = 0.0
+    echoes: Echoes = field(default_factory=Echoes)
     _seen: dict[int, None] = field(default_factory=dict)
     _kept: dict[DocId, list[bytes]] = field(default_factory=dict)
     _kept_bytes: int = 0
 
     def is_idle(self) -> bool:
         """Whether nothing is asked, owed or kept."""
-        return not (self.asking or self.wanted or self.answers or self._kept or self.behind or self.owes_list)
+        owed = self.behind or self.owes_list or self.echoes.due is not None
+        return not (self.asking or self.wanted or self.answers or self._kept or owed)
 
-    def knows(self, frame: EditFrame) -> bool:
-        """Whether this edit came before, over another path."""
-        return hash((frame.doc, frame.update)) in self._seen
+    def knows(self, doc: bytes, update: bytes) -> bool:
+        """Whether this edit came before, over another path or as an echo."""
+        return hash((doc, update)) in self._seen
 
-    def took(self, frame: EditFrame) -> None:
+    def took(self, doc: bytes, update: bytes) -> None:
         """Remember this edit."""
-        self._seen[hash((frame.doc, frame.update))] = None
+        self._seen[hash((doc, update))] = None
         if len(self._seen) > EDITS_REMEMBERED:
             del self._seen[next(iter(self._seen))]
 
-    def send_edit(self, doc: DocId, update: bytes) -> None:
+    def send_edit(self, doc: DocId, update: bytes, now: float) -> None:
         """Send an edit, or keep it until there is room, or let the peer find out that it lacks it."""
         if len(update) > EDIT_LIMIT or self.link.content is None:
             self.behind = True
         elif not self._kept and self.link.room(Lane.EDITS, EDITS_AHEAD):
             self.link.send(Lane.EDITS, EditFrame(doc, update))
+            if self._far_away() is not None:
+                self.echoes.sent(doc, update, now)
         elif not self.behind:
             self._keep(doc, update)
+
+    def _far_away(self) -> Attempt | None:
+        """The direct path, if what is lost there takes long to be sent again."""
+        direct = self.link.direct
+        if direct is None or isinstance(direct.key, bytes) or (direct.rtt or 0.0) < ECHO_RTT:
+            return None
+        return direct.key
+
+    def say_again(self, now: float) -> list[Action]:
+        """Send the echoes that are due."""
+        echoes, attempt = self.echoes.take(now), self._far_away()
+        return [] if attempt is None else [SendLossy(attempt, encode(echo)) for echo in echoes]
 
     def _keep(self, doc: DocId, update: bytes) -> None:
         self._kept.setdefault(doc, []).append(update)

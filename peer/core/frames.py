@@ -17,8 +17,9 @@ __all__ = [
     "CANDIDATES_PER_FRAME",
     "CURSOR_LIMIT",
     "DIGESTS_PER_FRAME",
+    "EDITS_PER_ECHO",
     "FRAME_LIMIT",
-    "PRESENCE_LIMIT",
+    "LOSSY_LIMIT",
     "PROTOCOL",
     "Ack",
     "Answer",
@@ -29,6 +30,7 @@ __all__ = [
     "Candidates",
     "DigestEntry",
     "Digests",
+    "Echo",
     "EditFrame",
     "Frame",
     "Hello",
@@ -50,8 +52,10 @@ __all__ = [
 PROTOCOL: Final = 1
 FRAME_LIMIT: Final = 32 * 1024 * 1024 + 4096
 """The largest frame: one whole document state (guard.UPDATE_LIMIT) and what stands around it."""
-PRESENCE_LIMIT: Final = 1024
-"""A presence frame must fit one packet of the lossy channel."""
+LOSSY_LIMIT: Final = 1024
+"""A frame of the lossy channel must fit one packet."""
+EDITS_PER_ECHO: Final = 8
+"""What somebody types in a quarter of a second with a key held down."""
 DIGESTS_PER_FRAME: Final = 512
 """12 KiB: one piece, so that comparing a large session never holds up a key stroke."""
 BLOB_PART: Final = 256 * 1024
@@ -155,6 +159,13 @@ class EditFrame(msgspec.Struct, array_like=True, tag=9, frozen=True):
 
     doc: Id8
     update: bytes
+
+
+class Echo(msgspec.Struct, array_like=True, tag=22, frozen=True):
+    """Edits of one document that were sent a moment ago, the oldest first, in case they are late."""
+
+    doc: Id8
+    updates: Annotated[list[bytes], Meta(max_length=EDITS_PER_ECHO)]
 
 
 class BlobAsk(msgspec.Struct, array_like=True, tag=10, frozen=True):
@@ -267,9 +278,10 @@ Frame = (
     | PathSeen
     | Redial
     | Missed
+    | Echo
 )
 
-HIGHEST_TYPE: Final = 21
+HIGHEST_TYPE: Final = 22
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)

@@ -23,7 +23,7 @@ REPEAT: Final = 10.0
 EXPIRES: Final = 30.0
 """Three repetitions lost in a row mean that nobody is there."""
 PATH_BYTES: Final = 512
-"""Of a longer path only the end is told: a presence must fit one packet (`frames.PRESENCE_LIMIT`)."""
+"""Of a longer path only the end is told: a presence must fit one packet (`frames.LOSSY_LIMIT`)."""
 COLORS: Final = (
     "#d7263d", "#1b998b", "#2e86de", "#f46036", "#8e44ad", "#218c74", "#b33771", "#6d6875",
     "#cc8e35", "#3d5a80", "#5f7f2e", "#a23b72", "#007f8c", "#7a5195", "#b5541c", "#4a6fa5",

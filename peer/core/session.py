@@ -33,11 +33,12 @@ from peer.core.events import (
 )
 from peer.core.frames import (
     BLOB_PART,
-    PRESENCE_LIMIT,
+    LOSSY_LIMIT,
     Ask,
     BlobAsk,
     BlobPart,
     Digests,
+    Echo,
     EditFrame,
     Frame,
     Missed,
@@ -329,12 +330,14 @@ class Session:
 
     def _lossy(self, event: DirectLossyArrived, now: float) -> None:
         link = self._connections.link_on(event.attempt)
-        if link is None or len(event.data) > PRESENCE_LIMIT:
+        if link is None or len(event.data) > LOSSY_LIMIT:
             return
         try:
             frame = decode(event.data)
             if isinstance(frame, PresenceFrame):
                 self._presence.heard(link.member, frame, now)
+            elif isinstance(frame, Echo):
+                self._sync.on_echo(link, frame)
         except RemoteError as error:
             self._connections.cut_off(link, error, now)
 

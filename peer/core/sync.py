@@ -16,8 +16,8 @@ from peer.core.carrier import Lane
 from peer.core.difference import Difference
 from peer.core.documents import Document, Documents, merge_updates
 from peer.core.exchange import Exchange
-from peer.core.frames import Ask, DigestEntry, EditFrame, State, Summary
-from peer.core.guard import check_state_vector
+from peer.core.frames import Ask, DigestEntry, Echo, EditFrame, State, Summary
+from peer.core.guard import check_state_vector, check_update
 from peer.core.holdings import Holdings
 from peer.core.ids import INDEX, DocId, device_of
 from peer.core.link import Link
@@ -285,12 +285,28 @@ class Sync:
         """
         if link.member.role == "viewer":
             raise Refused(f"{link.member.name} may only read this session, and sent an edit")
-        exchange = self._exchanges[link]
-        if exchange.knows(frame):
+        if not self._exchanges[link].knows(frame.doc, frame.update):
+            self._take_edit(link, self._open(DocId(frame.doc)), frame.update)
+
+    def on_echo(self, link: Link, frame: Echo) -> None:
+        """Take of what the peer typed what is late on the ordered channel, if nothing before it is missing.
+
+        Raises:
+            RemoteError: as for `on_edit`.
+        """
+        if link.member.role == "viewer":
+            raise Refused(f"{link.member.name} may only read this session, and repeated an edit")
+        document = self._documents.get(DocId(frame.doc))
+        if document is None:
             return
-        document = self._open(DocId(frame.doc))
-        document.apply(frame.update, sender_clients=frozenset((link.member.client,)))
-        exchange.took(frame)
+        for update in frame.updates:
+            known = self._exchanges[link].knows(frame.doc, update)
+            if not known and document.fits(check_update(update, document.kind)):
+                self._take_edit(link, document, update)
+
+    def _take_edit(self, link: Link, document: Document, update: bytes) -> None:
+        document.apply(update, sender_clients=frozenset((link.member.client,)))
+        self._exchanges[link].took(document.id, update)
         self._took(document, link)
 
     def _open(self, doc: DocId) -> Document:
@@ -328,7 +344,7 @@ class Sync:
         self._emit(AppendUpdate(doc, update, self._author))
         if self._may_write:
             for exchange in self._exchanges.values():
-                exchange.send_edit(doc, update)
+                exchange.send_edit(doc, update, now)
 
     def _send_pending(self, exchange: Exchange, now: float) -> None:
         exchange.send_kept()
@@ -344,6 +360,8 @@ class Sync:
                 self._have_patience(exchange, now)
             self._ask(exchange, now)
             self._send_pending(exchange, now)
+            for action in exchange.say_again(now):
+                self._emit(action)
             try:
                 self._answer(exchange)
             except RemoteError as error:
@@ -366,6 +384,7 @@ class Sync:
         """When held edits or a list are due, or a question must be asked again."""
         exchanges = self._exchanges.values()
         moments = [e.asked_at + ASK_PATIENCE for e in exchanges if e.asking]
+        moments += [e.echoes.due for e in exchanges if e.echoes.due is not None]
         moments += [e.list_sent + LIST_EVERY for e in exchanges if e.owes_list or e.may_catch_up()]
         if self._held is not None:
             moments.append(self._held)

@@ -34,7 +34,7 @@ class Typing:
 
     def fill(self) -> None:
         """Leave no room for edits."""
-        self.exchange.send_edit(OTHER_DOC, self.update(EDITS_AHEAD))
+        self.exchange.send_edit(OTHER_DOC, self.update(EDITS_AHEAD), 0.0)
 
     def frames(self) -> list[EditFrame]:
         """The edits that wait in the carrier."""
@@ -45,7 +45,7 @@ class Typing:
 def test_an_edit_goes_at_once_where_there_is_room() -> None:
     typing = Typing()
     update = typing.update()
-    typing.exchange.send_edit(DOC, update)
+    typing.exchange.send_edit(DOC, update, 0.0)
     assert typing.frames() == [EditFrame(DOC, update)]
     assert typing.exchange.waiting() == 0
     assert not typing.exchange.can_send()
@@ -56,7 +56,7 @@ def test_edits_without_room_are_kept_and_sent_merged() -> None:
     typing.fill()
     updates = [typing.update() for _ in range(5)]
     for update in updates:
-        typing.exchange.send_edit(DOC, update)
+        typing.exchange.send_edit(DOC, update, 0.0)
     assert typing.exchange.waiting() == 1
     assert not typing.exchange.can_send()
     typing.exchange.send_kept()
@@ -73,9 +73,9 @@ def test_edits_without_room_are_kept_and_sent_merged() -> None:
 def test_what_is_typed_later_does_not_overtake_what_is_kept() -> None:
     typing = Typing()
     typing.fill()
-    typing.exchange.send_edit(DOC, typing.update())
+    typing.exchange.send_edit(DOC, typing.update(), 0.0)
     list(typing.carrier.orders())
-    typing.exchange.send_edit(DOC, typing.update())
+    typing.exchange.send_edit(DOC, typing.update(), 0.0)
     assert typing.frames() == []
     assert typing.exchange.waiting() == 1
 
@@ -84,8 +84,8 @@ def test_who_falls_too_far_behind_is_sent_nothing_until_it_has_room() -> None:
     typing = Typing()
     typing.fill()
     while not typing.exchange.behind:
-        typing.exchange.send_edit(DOC, typing.update(PENDING_LIMIT // 8))
-    typing.exchange.send_edit(DOC, typing.update())
+        typing.exchange.send_edit(DOC, typing.update(PENDING_LIMIT // 8), 0.0)
+    typing.exchange.send_edit(DOC, typing.update(), 0.0)
     assert typing.exchange.waiting() == 1
     assert not typing.exchange.may_catch_up()
     list(typing.carrier.orders())
@@ -94,17 +94,17 @@ def test_who_falls_too_far_behind_is_sent_nothing_until_it_has_room() -> None:
 
 def test_a_paste_too_large_for_the_lane_is_left_to_be_asked_for() -> None:
     typing = Typing()
-    typing.exchange.send_edit(DOC, typing.update(EDIT_LIMIT))
+    typing.exchange.send_edit(DOC, typing.update(EDIT_LIMIT), 0.0)
     assert typing.frames() == []
     assert typing.exchange.behind
-    typing.exchange.send_edit(DOC, typing.update())
+    typing.exchange.send_edit(DOC, typing.update(), 0.0)
     assert len(typing.frames()) == 1, "what follows it goes on"
 
 
 def test_without_a_carrier_for_content_a_peer_is_behind() -> None:
     typing = Typing()
     typing.link.relay = None
-    typing.exchange.send_edit(DOC, typing.update())
+    typing.exchange.send_edit(DOC, typing.update(), 0.0)
     assert typing.exchange.behind
     assert not typing.exchange.may_catch_up()
 
@@ -114,7 +114,7 @@ def test_forgetting_what_is_kept_leaves_the_peer_behind_if_there_was_any() -> No
     typing.exchange.forget_kept()
     assert not typing.exchange.behind
     typing.fill()
-    typing.exchange.send_edit(DOC, typing.update())
+    typing.exchange.send_edit(DOC, typing.update(), 0.0)
     typing.exchange.forget_kept()
     assert typing.exchange.behind
     assert typing.exchange.waiting() == 1
@@ -132,13 +132,13 @@ def test_answers_wait_for_room_of_their_own() -> None:
 
 
 def test_an_edit_that_came_is_known_until_many_more_have_come() -> None:
-    typing = Typing()
-    edits = [EditFrame(DOC, number.to_bytes(2)) for number in range(EDITS_REMEMBERED + 1)]
-    assert not typing.exchange.knows(edits[0])
-    typing.exchange.took(edits[0])
-    assert typing.exchange.knows(EditFrame(DOC, bytes(2)))
-    assert not typing.exchange.knows(EditFrame(OTHER_DOC, bytes(2)))
-    for edit in edits[1:]:
-        typing.exchange.took(edit)
-    assert not typing.exchange.knows(edits[0])
-    assert typing.exchange.knows(edits[-1])
+    exchange = Typing().exchange
+    updates = [number.to_bytes(2) for number in range(EDITS_REMEMBERED + 1)]
+    assert not exchange.knows(DOC, updates[0])
+    exchange.took(DOC, updates[0])
+    assert exchange.knows(DOC, bytes(2))
+    assert not exchange.knows(OTHER_DOC, bytes(2))
+    for update in updates[1:]:
+        exchange.took(DOC, update)
+    assert not exchange.knows(DOC, updates[0])
+    assert exchange.knows(DOC, updates[-1])

@@ -26,7 +26,7 @@ from peer.core.events import (
 )
 from peer.core.frames import (
     BLOB_PART,
-    PRESENCE_LIMIT,
+    LOSSY_LIMIT,
     Ask,
     BlobAsk,
     BlobPart,
@@ -235,7 +235,7 @@ def test_the_lossy_channel_carries_presence_and_nothing_else() -> None:
     assert guest.attempt is not None
     for data in (
         encode(EditFrame(DOC, guest.typed("x"))),
-        encode(PresenceFrame(1, "#1", "a.md")).ljust(PRESENCE_LIMIT + 1, b"x"),
+        encode(PresenceFrame(1, "#1", "a.md")).ljust(LOSSY_LIMIT + 1, b"x"),
         b"\x92\x63\x01",
     ):
         host.feed(DirectLossyArrived(guest.attempt, data))
@@ -254,7 +254,7 @@ def test_a_long_path_does_not_make_our_presence_unreadable() -> None:
     told = guest.said(PresenceFrame)[-1]
     assert told.path is not None
     assert told.path.endswith("😀/end.md")
-    assert len(encode(told)) <= PRESENCE_LIMIT
+    assert len(encode(told)) <= LOSSY_LIMIT
 
 
 # --- what people ask ---------------------------------------------------------------------------------------

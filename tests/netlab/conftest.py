@@ -5,7 +5,6 @@ WEFT_TEST_NETLAB=20   the whole matrix, this many times, and what takes minutes 
 
 import os
 import statistics
-import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,17 +13,12 @@ from typing import Final
 import pytest
 
 from tests.conftest import TEST_ALL
+from tests.netlab.allowed import PROGRAMS, missing
 from tests.netlab.lab import Lab
 from tests.netlab.people import Meeting, Stage, new_stage
 
 REPETITIONS: Final = int(os.environ.get("WEFT_TEST_NETLAB", "0"))
 """Of the whole matrix; 0: a dozen pairs of it, once."""
-
-PROGRAMS: Final = ("unshare", "nsenter", "ip", "nft", "conntrack", "turnserver")
-ALLOWED: Final = [
-    *("unshare", "--mount", "--net", "--", "sh", "-c"),
-    "mount -t tmpfs tmpfs /run && ip netns add x && nft list ruleset",
-]
 
 Measured = Callable[[str, Meeting], None]
 
@@ -39,21 +33,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.needs(*PROGRAMS))
 
 
-def _missing() -> str:
-    """Why there can be no laboratory here, or nothing."""
-    if os.geteuid() != 0:
-        return "needs root, because it makes network namespaces"
-    tried = subprocess.run(ALLOWED, capture_output=True, text=True, check=False)
-    return f"may not make network namespaces here: {tried.stderr.strip()}" if tried.returncode else ""
-
-
 @pytest.fixture(scope="session")
 def lab(_places: Path) -> Iterator[Lab]:
     """The laboratory, or the reason why there is none."""
-    if missing := _missing():
+    if reason := missing():
         if TEST_ALL:
-            pytest.fail(f"{missing}, and WEFT_TEST_ALL asks for every test", pytrace=False)
-        pytest.skip(missing)
+            pytest.fail(f"{reason}, and WEFT_TEST_ALL asks for every test", pytrace=False)
+        pytest.skip(reason)
     place = _places / "lab"
     place.mkdir()
     with Lab(place) as lab:
