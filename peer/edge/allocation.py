@@ -8,25 +8,18 @@ turn but without waiting for each other (RFC 8305, "happy eyeballs").
 import asyncio
 import socket
 from collections.abc import Callable
-from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from peer.edge.ice import SOCKET_BUFFER
 from peer.edge.ice_servers import TurnServer
-from peer.edge.racing import first
+from peer.edge.racing import STAGGER_SECONDS, addresses, connect, first
 
 if TYPE_CHECKING:
     from aioice import Candidate, Connection
     from aioice.ice import StunProtocol
     from aioice.turn import TurnClientTcpProtocol, TurnClientUdpProtocol
 
-__all__ = ["ADDRESSES_LIMIT", "STAGGER_SECONDS", "Relayed", "addresses", "allocate", "give_back"]
-
-STAGGER_SECONDS: Final = 0.25
-"""Until the next address is asked as well (RFC 8305 section 5)."""
-
-ADDRESSES_LIMIT: Final = 4
-"""Of one name; two of each kind are more than one server needs."""
+__all__ = ["Relayed", "allocate", "give_back"]
 
 Relayed = tuple["Candidate", "StunProtocol"]
 
@@ -35,18 +28,14 @@ async def allocate(connection: "Connection", server: TurnServer) -> Relayed:
     """Get an address for *connection*, which is an IPv4 one unless the operator's server gives others.
 
     Raises:
-        ConnectionError: the server did not answer, or not as it should.
-        OSError: its name is not known, or TLS failed.
+        ConnectionError: the server did not answer over UDP, or not as it should.
+        OSError: its name is not known, it cannot be reached, or TLS failed.
         aioice.stun.TransactionError: it refused (TCP and TLS).
     """
-    found = list(enumerate(await addresses(server.host, server.port)))
     if server.kind != "udp":
-        opened = await first(
-            [_connect(address, number * STAGGER_SECONDS) for number, address in found], spare=_hang_up
-        )
-        if opened is None:
-            raise ConnectionError(f"{server.host} cannot be reached over TCP")
+        opened = await connect(server.host, server.port)
         return await _relayed(connection, *await _open_stream(server, opened))
+    found = enumerate(await addresses(server.host, server.port))
     asking = [_ask(connection, server, address, number * STAGGER_SECONDS) for number, address in found]
     answer = await first(asking, spare=give_back)
     if answer is None:
@@ -57,18 +46,6 @@ async def allocate(connection: "Connection", server: TurnServer) -> Relayed:
 async def give_back(relayed: Relayed) -> None:
     """Tell the server that the address is not needed any more."""
     await relayed[1].close()
-
-
-async def addresses(host: str, port: int) -> list[tuple[str, int]]:
-    """The addresses of *host*, best first as the system orders them, IPv4 and IPv6 by turns.
-
-    Raises:
-        OSError: the name is not known.
-    """
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    kinds = {family: [(str(a[0]), port) for f, _, _, _, a in found if f == family] for family, *_ in found}
-    by_turns = chain.from_iterable(zip_longest(*kinds.values()))
-    return [each for each in dict.fromkeys(by_turns) if each is not None][:ADDRESSES_LIMIT]
 
 
 async def _ask(
@@ -82,23 +59,6 @@ async def _ask(
     )
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
     return await _relayed(connection, transport, protocol)
-
-
-async def _connect(address: tuple[str, int], wait: float) -> socket.socket:
-    """uvloop's `create_connection` knows nothing of happy eyeballs, so the sockets are made here."""
-    await asyncio.sleep(wait)
-    opened = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        opened.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(opened, address)
-    except BaseException:
-        opened.close()
-        raise
-    return opened
-
-
-async def _hang_up(opened: socket.socket) -> None:
-    opened.close()
 
 
 async def _open_stream(

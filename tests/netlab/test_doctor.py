@@ -103,6 +103,17 @@ def test_ipv6_alone_and_ipv4_alone_are_told_who_lacks_what(lab: Lab, dual: Stage
     assert at_anna["internet.udp"]["verdict"] == "ok", "IPv6 alone is no fault"
 
 
+def test_a_server_whose_ipv6_is_dead_is_not_taken_for_a_network_that_blocks_it(lab: Lab) -> None:
+    stage = new_stage(lab, "dead.why", domain="dead.why", dead6=True)
+    try:
+        one, other = (lab.behind(Kind.PORT_RESTRICTED, f"why.dead{side}", (4, 6)) for side in "ab")
+        found, _ = both(stage, one, other, "direct")
+    finally:
+        stage.close()
+    for name in ("internet.udp", "server.reach", "server.turn_udp", "server.turn_tcp", "server.turn_tls"):
+        assert found[name]["verdict"] == "ok", found[name]
+
+
 def test_who_is_direct_needs_no_reason(lab: Lab, dual: Stage) -> None:
     one, other = (lab.behind(Kind.SYMMETRIC, f"why.{name}", (4, 6)) for name in "ab")
     for found in both(dual, one, other, "direct"):
