@@ -30,7 +30,7 @@ from typing import Final, Self
 from tests.netlab.nats import Kind, firewall, guest_rules, ruleset
 from tests.netlab.wire import Wire
 
-__all__ = ["Host", "Lab", "LabError", "Nat", "Segment"]
+__all__ = ["ROOT", "Host", "Lab", "LabError", "Nat", "Segment"]
 
 ROOT: Final = Path(__file__).parents[2]
 START_SECONDS: Final = 10.0

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
@@ -11,7 +12,7 @@ import pytest
 from tests.e2e.town import until
 from tests.netlab.conftest import Measured
 from tests.netlab.golden import mixed_pairs
-from tests.netlab.lab import Host, Lab
+from tests.netlab.lab import ROOT, Host, Lab
 from tests.netlab.nats import Kind
 from tests.netlab.people import READY_SECONDS, Meeting, Stage, new_stage
 
@@ -143,6 +144,33 @@ def test_an_address_that_is_ready_later_is_used_as_soon_as_it_is(lab: Lab, dual:
             person.stop()
         for person in (anna, ben):
             person.running.end()
+
+
+OFFERED: Final = """
+import aioice.ice
+from peer.edge import ice
+ice.install()
+print(*aioice.ice.get_host_addresses(True, True))
+"""
+
+
+def test_neither_link_local_nor_lasting_nor_dying_addresses_are_offered(lab: Lab) -> None:
+    host = lab.host("shy", versions=BOTH)
+    host.run("sh", "-c", "echo 2 > /proc/sys/net/ipv6/conf/eth0/use_tempaddr")
+    lasting, dying = "2a01:4f8:1:aaaa::5", "2a01:4f8:1:bbbb::5"
+    host.run("ip", "addr", "add", f"{lasting}/64", "dev", "eth0", "nodad", "mngtmpaddr")
+    host.run("ip", "addr", "add", f"{dying}/64", "dev", "eth0", "nodad", "preferred_lft", "0")
+    host.run("ip", "addr", "add", "2a01:4f8:1:bbbb::6/64", "dev", "eth0", "nodad")
+
+    def temporary() -> list[str]:
+        lines = host.run("ip", "-6", "-o", "addr", "show", "dev", "eth0").splitlines()
+        ready = [line for line in lines if " temporary " in line and "tentative" not in line]
+        return [line.split()[3].partition("/")[0] for line in ready]
+
+    until(lambda: bool(temporary()), READY_SECONDS, "a temporary address")
+    assert "fe80::" in host.run("ip", "-6", "addr", "show", "dev", "eth0")
+    offered = host.run("env", f"PYTHONPATH={ROOT}", sys.executable, "-c", OFFERED).split()
+    assert set(offered) == {host.address, host.address6, *temporary(), "2a01:4f8:1:bbbb::6"}
 
 
 # --- the laboratory itself --------------------------------------------------------------------------------
