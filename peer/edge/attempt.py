@@ -190,6 +190,7 @@ class DirectPath:
         edits = pc.createDataChannel("edits", negotiated=True, id=1)
         lossy = pc.createDataChannel("presence", negotiated=True, id=2, ordered=False, maxRetransmits=0)
         assert pc.sctp is not None  # made with the first channel
+        shortcuts.begin_sooner(pc)
         connection = pc.sctp.transport.transport._connection
         asked = Servers() if same_host else servers
         gathering = Gathering(connection, asked, means, found=self._found, reached=self._emit)

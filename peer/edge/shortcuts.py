@@ -11,6 +11,8 @@ everything goes aiortc's own way, a little slower.
 3.  `_straight_to_sctp`: a datagram is decrypted and taken by SCTP where it arrives, instead of waiting in a
     queue for a task.
 
+Besides, `begin_sooner` has a connection that loses a packet while it opens wait one second, not three.
+
 That nothing overtakes anything: none of these coroutines ever waits, since a datagram is handed to the socket
 or refused at once; and as long as something is in aiortc's own queue, everything goes through it.
 """
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from aioice import Connection
     from aiortc import RTCPeerConnection
 
-__all__ = ["ORIGINALS", "is_known", "take"]
+__all__ = ["ORIGINALS", "begin_sooner", "is_known", "take"]
 
 ORIGINALS: Final = {
     "RTCSctpTransport._data_channel_send": "bff23b8d60ecb624",
@@ -42,6 +44,9 @@ ORIGINALS: Final = {
 }
 """The beginning of SHA-256 of the source of each method: aiortc 1.16.0 and aioice 0.13.0."""
 
+_RTO_INITIAL: Final = 1.0
+"""Seconds until SCTP sends again what gets lost before a round trip is known (RFC 9260 section 16); aiortc
+waits 3, as RFC 4960 had it."""
 _DATAGRAM: Final = 1500
 """Bytes that aiortc reads at once from DTLS."""
 _BINARY: Final = 53
@@ -71,6 +76,13 @@ def _source(classes: Mapping[str, type], name: str) -> str:
     owner, _, method = name.partition(".")
     source = inspect.getsource(getattr(classes[owner], method))
     return hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+def begin_sooner(pc: "RTCPeerConnection") -> None:
+    """Have a connection that was just made wait less for what gets lost while it opens."""
+    sctp: Any = pc.sctp
+    if getattr(sctp, "_rto", 0.0) > _RTO_INITIAL:
+        sctp._rto = _RTO_INITIAL
 
 
 def take(pc: "RTCPeerConnection", connection: "Connection") -> None:

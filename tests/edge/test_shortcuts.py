@@ -97,3 +97,23 @@ async def test_what_waits_after_all_is_gone_on_with() -> None:
     for task in shortcuts._unfinished:
         task.cancel()
     await until(lambda: seen[2:] == ["begun", "cancelled"])
+
+
+async def test_a_packet_that_is_lost_while_sctp_opens_costs_a_second_and_not_three(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from aiortc.rtcsctptransport import InitChunk, RTCSctpTransport
+
+    send = RTCSctpTransport._send_chunk
+    lost: set[RTCSctpTransport] = set()
+
+    async def lose_the_first(sctp: Any, chunk: Any) -> None:
+        if isinstance(chunk, InitChunk) and sctp not in lost:
+            lost.add(sctp)
+        else:
+            await send(sctp, chunk)
+
+    monkeypatch.setattr(RTCSctpTransport, "_send_chunk", lose_the_first)
+    async with asyncio.timeout(2.8), two_sides() as (ana, ben):
+        await connect(ana, ben)
+        assert lost
