@@ -64,6 +64,7 @@ IMPORTERS: Final = {
         "signaling.server",
     },
     "aioice": {
+        "peer.edge.allocation",
         "peer.edge.attempt",
         "peer.edge.gathering",
         "peer.edge.ice",

@@ -17,6 +17,7 @@ from peer.core.frames import Ack, Frame, Ping, Pong, decode, encode
 from peer.core.ids import Attempt, PeerId
 from peer.core.policy import allows_relay
 from peer.core.questions import Questions
+from peer.core.shown import Shown
 
 __all__ = [
     "ACK_WITHIN",
@@ -174,7 +175,7 @@ class Link:
         policies: what our side and theirs say of paths.
         allows_relay: both let contents go through the server.
         pathless_since: contents have had no way since then, and nobody was told.
-        why_not: how the last attempt at a direct path ended.
+        why_not: how the last attempt at a direct path ended; shown: what kinds of addresses it had.
         next_probe: the relay is asked for a sign of life, beside a doubtful direct path, no earlier.
         renewed_at: when a new path was last looked for because the one that stands had gone silent.
         checked_since, checked_until: the direct path has this time to prove that it still stands.
@@ -200,6 +201,7 @@ class Link:
         self.allows_relay = allows_relay(*self.policies)
         self.pathless_since = None if self.allows_relay else now
         self.why_not = "nothing answered yet"
+        self.shown = Shown()
         self.next_probe = now
         self.renewed_at = float("-inf")
         self.checked_since = now

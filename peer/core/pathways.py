@@ -159,6 +159,8 @@ class Pathways:
         event: OfferMade | AnswerMade | CandidatesFound | DirectOpened | DirectBroken,
         now: float,
     ) -> None:
+        if isinstance(event, OfferMade | AnswerMade | CandidatesFound):
+            link.shown.told(event)
         match event:
             case OfferMade():
                 dialing.offer_made(event.sdp)
@@ -227,6 +229,8 @@ class Pathways:
     def frame(self, link: Link, carrier: Carrier, frame: PathFrame, now: float) -> None:
         """The other side said something about direct paths."""
         dialing = self._dialing[link]
+        if isinstance(frame, Offer | Answer | Candidates):
+            link.shown.heard(frame)
         match frame:
             case Offer():
                 dialing.offered(frame, now)

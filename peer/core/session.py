@@ -107,6 +107,11 @@ class PeerState:
     idle: bool
     why_not_direct: str
     """How the last attempt at a direct path ended; empty while one stands or none is wanted."""
+    shown_here: tuple[str, ...] = ()
+    shown_there: tuple[str, ...] = ()
+    """Kinds of addresses (`shown.KINDS`) that the two sides had in it."""
+    one_router: bool = False
+    """Servers see both at one address."""
 
 
 class Session:
@@ -383,6 +388,9 @@ class Session:
             typing=presence is not None and presence.typing,
             idle=presence is not None and presence.idle,
             why_not_direct=link.why_not if link.path in ("relay", "turn", None) else "",
+            shown_here=tuple(sorted(link.shown.ours)),
+            shown_there=tuple(sorted(link.shown.theirs)),
+            one_router=link.shown.one_router,
         )
 
     def presence(self) -> list[PresenceChanged]:
