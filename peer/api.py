@@ -64,6 +64,9 @@ class Session:
         self._activity = Activity()
         self._pings: dict[int, asyncio.Future[PeerPong]] = {}
         self._questions = 0
+        self._is_up = False
+        self._is_founder = entry.plan.record.owner_seed is not None
+        self._undo = entry.undo
         self._node = Node(entry.plan, self._tell, self._over)
         self._texts = self._node.texts
         self.link = entry.link
@@ -80,6 +83,7 @@ class Session:
             StorageError: the folder cannot be opened.
         """
         await self._node.start(wait_for_server=not self.resumed)
+        self._is_up = True
 
     # --- documents ----------------------------------------------------------------------------------
 
@@ -234,8 +238,20 @@ class Session:
         }
 
     async def leave(self) -> None:
-        """Say goodbye and stop; leaving twice is leaving once."""
+        """Say goodbye and stop; leaving twice is leaving once.
+
+        A session that is new here, and of which nothing came, leaves nothing behind on the disk.
+        """
         await self._node.close()
+        if self._came_to_nothing():
+            undo, self._undo = self._undo, lambda: None
+            await asyncio.to_thread(undo)
+
+    def _came_to_nothing(self) -> bool:
+        if self._is_founder:
+            return not self._is_up  # else somebody may have its link
+        came = any(not each.is_empty() or each.has_pending() for each in self._node.documents)
+        return not (came or self._has_synced)
 
 
 # --- the two verbs ----------------------------------------------------------------------------------

@@ -17,12 +17,12 @@ from typing import Final, NoReturn, TypeVar
 
 import click
 
+from signaling.listening import where
 from signaling.settings import ENVIRONMENT_PREFIX, Settings, SettingsError, read_settings
 
 __all__ = ["serve"]
 
 _USAGE: Final = 2
-_UNREACHABLE: Final = 7
 _INTERRUPTED: Final = 130
 _TERMINATED: Final = 143
 
@@ -32,10 +32,11 @@ _NOT_FLAGS: Final = frozenset(
 """Lists and secrets belong into the file or the environment."""
 
 _ADVICE: Final = {
-    errno.EADDRINUSE: "another program listens there; stop it, or choose another one with --port",
-    errno.EACCES: "ports below 1024 need special rights; choose another one with --port",
-    errno.EADDRNOTAVAIL: "this machine does not have that address; try --host 127.0.0.1 or --host 0.0.0.0",
+    errno.EADDRINUSE: "stop the program that listens there, or take another port:  weft serve --port {other}",
+    errno.EACCES: "ports below 1024 need special rights; take another one:  weft serve --port 8787",
+    errno.EADDRNOTAVAIL: "this machine does not have that address:  weft serve --host 127.0.0.1   or 0.0.0.0",
 }
+"""What to do about a port or address that cannot be had."""
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -100,19 +101,21 @@ def serve(config: Path | None, as_json: bool, check: bool, **flags: object) -> N
             return
         code = _run(_serve(settings, as_json))
     except SettingsError as problem:
-        _fail(str(problem), "see `weft serve --help` for all settings", _USAGE)
+        _fail(str(problem), "weft serve --help   shows all settings", "E-SETTINGS")
     except OSError as problem:
-        where = f"{settings.host} port {settings.port}"
-        advice = _ADVICE.get(problem.errno or 0, "check --host and --port")
-        _fail(f"cannot listen on {where}: {_plain(problem)}", advice, _UNREACHABLE)
+        number, place = problem.errno or 0, f"{settings.host} port {settings.port}"
+        advice = _ADVICE.get(number, "check --host and --port").format(other=settings.port % 65535 + 1)
+        name = "E-PORT" if number in (errno.EADDRINUSE, errno.EACCES) else "E-HOST"
+        _fail(f"cannot listen on {place}: {_plain(problem)}", advice, name)
     if code:
         raise SystemExit(code)
 
 
-def _fail(problem: str, advice: str, code: int) -> NoReturn:
-    click.echo(f"error: {problem}", err=True)
-    click.echo(f"hint: {advice}", err=True)
-    raise SystemExit(code)
+def _fail(problem: str, advice: str, code: str) -> NoReturn:
+    # in the form that all errors of the command line have
+    click.echo(f"error: {problem}  [{code}]", err=True)
+    click.echo(f"  do      {advice}", err=True)
+    raise SystemExit(_USAGE)
 
 
 def _plain(problem: OSError) -> str:
@@ -141,7 +144,8 @@ async def _serve(settings: Settings, as_json: bool) -> int:
     server = RoomServer(settings, report=report)
     stopped_by = _catch_signals()
     await server.start()
-    click.echo(f"listening on {server.url} (Ctrl-C to stop)", err=True)
+    tls = settings.tls_certificate is not None
+    click.echo("\n".join(where(settings.host, server.port, tls=tls)), err=True)
     if as_json:
         report("server.listening", {"url": server.url, "port": server.port, "pid": os.getpid()})
     number = await stopped_by

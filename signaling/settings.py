@@ -54,7 +54,7 @@ _TURN_SECRET: Final = _about("secrets shared with the TURN server, one a line; t
 class Settings:
     """How one server behaves. The defaults suit a small machine that serves a few thousand people."""
 
-    host: str = _setting("127.0.0.1", "address to listen on")
+    host: str = _setting("127.0.0.1", "address to listen on; empty: all, IPv4 and IPv6")
     port: int = _setting(8787, "port to listen on; 0 takes a free one", at_least=0)
     tls_certificate: Path | None = field(default=None, metadata=_TLS_CERTIFICATE)
     tls_key: Path | None = field(default=None, metadata=_TLS_KEY)

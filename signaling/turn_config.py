@@ -48,19 +48,20 @@ DENIED: Final[dict[str, str]] = {
 }
 """Networks that nobody is relayed into, and what they are (IANA's registries of special addresses)."""
 
-SINCE_COTURN: Final = (4, 7)
-"""From this version on, coturn does by itself what older ones have to be told."""
+SINCE_COTURN: Final[dict[str, tuple[int, ...]]] = {
+    "no-rfc5780": (4, 7),
+    "no-stun-backward-compatibility": (4, 7),
+    "response-origin-only-with-rfc5780": (4, 7),
+    "no-software-attribute": (4, 7),
+    "no-tlsv1": (4, 7),
+    "no-tlsv1_1": (4, 7),
+    "no-cli": (4, 10),
+    "no-dtls": (4, 17),
+}
+"""What older versions have to be told, and from which version on coturn does so by itself.  Newer ones read
+past such a word, with a line in the log: a file for an older version is right for them, not the reverse."""
 
-_OLDER_LINES: Final = (
-    "# these words are for coturn before 4.7; newer ones do so by themselves",
-    "no-cli",
-    "no-rfc5780",
-    "no-stun-backward-compatibility",
-    "response-origin-only-with-rfc5780",
-    "no-software-attribute",
-    "no-tlsv1",
-    "no-tlsv1_1",
-)
+_OLDER_LINE: Final = "# what newer versions do by themselves; they log these words as unknown or deprecated"
 _NO_SECRET: Final = (
     "# (here `weft turn-config --secret-file` puts static-auth-secret=..., one line for each secret)"
 )
@@ -170,7 +171,7 @@ def _values(config: TurnConfig) -> dict[str, object]:
         "user_quota": USER_QUOTA,
         "total_quota": config.max_port - config.min_port + 1,
         "max_bps": _MAX_BPS,
-        "older": "\n".join(_OLDER_LINES) if config.coturn < SINCE_COTURN else "",
+        "older": "\n".join(_older(config.coturn)),
         "denied": "\n".join(_denied(config.deny)),
         "allowed": "\n".join(_allowed(config, own)),
         "capabilities": "\n".join(_capabilities(low)),
@@ -178,13 +179,17 @@ def _values(config: TurnConfig) -> dict[str, object]:
         "volumes": "\n".join(
             f"      - {each}:{each}:ro" for each in (config.certificate, config.key) if each
         ),
-        "cap_add": "    cap_add: [NET_BIND_SERVICE]" if low else "",
         "tcp_ports": ", ".join(map(str, ports)),
         "own4": _elements(each for each in own if each.version == 4),
         "own6": _elements(each for each in own if each.version == 6),
         "never4": _joined(each for each in networks if each.version == 4),
         "never6": _joined(each for each in networks if each.version == 6),
     }
+
+
+def _older(version: tuple[int, ...]) -> list[str]:
+    words = [word for word, since in SINCE_COTURN.items() if version < since]
+    return [_OLDER_LINE, *words] if words else []
 
 
 def _listeners(config: TurnConfig) -> list[str]:

@@ -107,7 +107,8 @@ async def test_a_change_by_another_is_an_event_with_its_name(server: str) -> Non
     async with peer.share(server=server, name="anna") as anna, peer.join(anna.link, name="ben") as ben:
         await ben.synced()
         anna.text("notes.md").append("hello")
-        assert await told(ben, FileChanged) == FileChanged("notes.md", "created", "anna")
+        (who,) = ben.peers
+        assert await told(ben, FileChanged) == FileChanged("notes.md", "created", "anna", None, who.id)
         assert str(ben.text("notes.md")) == "hello"
 
 

@@ -66,6 +66,7 @@ IMPORTERS: Final = {
         "signaling.server",
     },
     "aioice": {
+        "peer.edge.allocation",
         "peer.edge.attempt",
         "peer.edge.gathering",
         "peer.edge.ice",

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -61,9 +62,18 @@ def guard_large_folder(folder: Path, options: Options) -> None:
     )
 
 
+def _columns(stream: IO[bytes]) -> int:
+    """How wide the terminal is now; 0 if it does not say."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return 0
+
+
 def make_view(options: Options, command: str, folder: Path, *, server: str = "") -> View:
     """The view that the flags ask for."""
     from peer.cli import render
+    from peer.cli.paint import wants_color
 
     out, err = binary(sys.stdout), binary(sys.stderr)
     if options.output.json:
@@ -76,8 +86,9 @@ def make_view(options: Options, command: str, folder: Path, *, server: str = "")
         subject=place(folder),
         server=server,
         policy=options.path_policy,
-        color=render.wants_color(options.output.color, is_terminal, os.environ),
+        color=wants_color(options.output.color, is_terminal, os.environ),
         presence=options.presence,
+        columns=lambda: _columns(err) if is_terminal else 0,
     )
     if options.output.quiet:
         return render.Quiet(out, err, setting)

@@ -67,7 +67,8 @@ def doctor(
 
         findings = run_self_test()
     else:
-        findings = examine(place, only, port) + _peer(peer)
+        findings = examine(place, only, port)
+        findings += _peer(peer, findings)
     if output.json:
         click.echo(json.dumps(record(findings, place)))
     elif show:
@@ -109,7 +110,7 @@ def examine(place: str | None, only: Sequence[str] = (), port: int | None = None
     return asyncio.run(examination.examine(question))
 
 
-def _peer(name: str | None) -> list["Finding"]:
+def _peer(name: str | None, findings: Sequence["Finding"]) -> list["Finding"]:
     if name is None:
         return []
     from peer.cli.sessions import find_peer
@@ -119,7 +120,7 @@ def _peer(name: str | None) -> list["Finding"]:
     _, session, found = find_peer(name)
     server = session.get("server")
     url = server.get("url") if isinstance(server, dict) else None
-    return [probe(found, lambda path: path_words(path, host(str(url or "the server"))))]
+    return probe(found, lambda path: path_words(path, host(str(url or "the server"))), findings)
 
 
 def record(findings: Sequence["Finding"], place: str | None) -> dict[str, object]:
@@ -147,7 +148,7 @@ def _version() -> str:
 
 def _show(findings: Sequence["Finding"], place: str | None, output: Output) -> None:
     from peer.cli.findings import legend, lines
-    from peer.cli.render import paint, wants_color
+    from peer.cli.paint import paint, wants_color
     from peer.cli.wording import host
 
     color = wants_color(output.color, sys.stdout.isatty(), os.environ)

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from peer.cli.exit_codes import ExitCode
-from peer.cli.wording import cells, plain
+from peer.cli.wording import cells, plain, wrap
 
 __all__ = ["Failure", "Problem", "explain", "lines"]
 
@@ -169,7 +169,7 @@ def _of_server(problem: Problem) -> Problem:
     likely = next(
         (why for words, why in _SERVER_FAILURES if re.search(words, problem.message)), problem.likely
     )
-    tried = "the first step, reaching the server; nobody else was asked yet"
+    tried = "to reach the server, the first step on the way to others"
     return replace(problem, tried=tried, likely=likely)
 
 
@@ -196,9 +196,12 @@ def lines(problem: Problem, width: int | None = None) -> list[str]:
     shown += [f"  {plain(name)}" for name in problem.names[:LISTED]]
     if len(problem.names) > LISTED:
         shown.append(f"  … and {len(problem.names) - LISTED} more")
+    terminal = shutil.get_terminal_size((0, 0)).columns
     for label, text in (("tried", problem.tried), ("likely", problem.likely), ("do", problem.do)):
         for number, line in enumerate(text.splitlines()):
-            shown.append(f"  {'' if number else label:<7} {line}")
+            whole = f"  {'' if number else label:<7} {line}"
+            # what is to be done is a command, which people copy
+            shown += wrap(whole, terminal, indent=10) if terminal and label != "do" else [whole]
     return shown
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from peer.cli.exit_codes import ExitCode
-from peer.cli.render import paint
+from peer.cli.paint import paint
 from peer.cli.wording import count, plain
 from peer.edge.probes.finding import GROUPS, Finding, Verdict
 

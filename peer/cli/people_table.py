@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from peer.cli.render import paint
+from peer.cli.paint import paint
 from peer.cli.sessions import peers_of
-from peer.cli.wording import cells, count, duration, host, path_words, place, plain, size
+from peer.cli.wording import cells, count, duration, host, path_words, place, plain, size, wrap
 
 __all__ = ["lines", "short", "worst"]
 
@@ -43,9 +43,13 @@ def _head(session: dict[str, object], others: str, server: str, width: int) -> l
         count(int(_number(session.get("files"))), "file"),
         f"since {duration(_number(session.get('uptime_s')))}",
     ]
-    first = " · ".join(facts)
-    rest = f"server {server}"
-    return [f"{first} · {rest}"] if len(first) + len(rest) + 3 <= width else [first, f"  {rest}"]
+    shown = [facts[0]]
+    for fact in (*facts[1:], f"server {server}"):
+        if cells(shown[-1]) + cells(fact) + 3 <= width:
+            shown[-1] += f" · {fact}"
+        else:
+            shown.append(f"  {fact}")
+    return [line if cells(line) <= width else plain(line, width) for line in shown]
 
 
 def _at(session: dict[str, object]) -> list[str]:
@@ -111,6 +115,8 @@ def _forms(server: str) -> list[list[Column]]:
         [name, state, ("PATH", path), *rest],
         [name, state, ("PATH", brief), *rest],
         [name, state, ("PATH", brief), *lean],
+        [name, state, ("PATH", brief), lean[1]],
+        [name, state, ("PATH", brief)],
     ]
 
 
@@ -168,9 +174,10 @@ def _notes(peers: Sequence[Peer], width: int) -> list[str]:
         if peer.get("path") in _RELAYED and why:
             text = f"  note  {name} is relayed: {plain(str(why))}"
             more = f"weft doctor --peer {name}"
-            notes += (
-                [f"{text}   {more}"] if cells(text) + cells(more) + 3 <= width else [text, f"        {more}"]
-            )
+            if cells(text) + cells(more) + 3 <= width:
+                notes.append(f"{text}   {more}")
+            else:
+                notes += [*wrap(text, width, indent=8), f"        {more}"]
     return notes
 
 

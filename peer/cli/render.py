@@ -1,28 +1,37 @@
 """What people read: plain lines on stderr, nothing animated, colour only beside words."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import IO, Final
 
 from peer.cli import errors
+from peer.cli.arrival import EMPTY_SECONDS, Arrival
 from peer.cli.errors import Problem
 from peer.cli.folding import Folding
 from peer.cli.outlet import Outlet
+from peer.cli.paint import paint
+from peer.cli.people_lines import PeopleLines, PersonNotice
 from peer.cli.sessions import peers_of
 from peer.cli.view import SessionLike
-from peer.cli.wording import count, duration, host, join_command, moment, path_words, place, plain, size
+from peer.cli.wording import (
+    again_command,
+    count,
+    duration,
+    host,
+    join_command,
+    moment,
+    place,
+    plain,
+    size,
+    wrap,
+)
 from peer.core.notices import (
     ConnectStage,
     FileChanged,
     Notice,
-    PeerJoined,
     PeerLeft,
-    PeerPath,
     PeerPong,
-    PeerSilent,
-    PresenceChanged,
-    Returned,
     ServerState,
     SyncDone,
     SyncProgress,
@@ -30,33 +39,13 @@ from peer.core.notices import (
     Warned,
 )
 
-__all__ = ["Quiet", "Setting", "Terminal", "paint", "wants_color"]
+__all__ = ["Quiet", "Setting", "Terminal"]
+
+EVENT_INDENT: Final = 12
+"""Columns before what happened: those of the time."""
 
 PROGRESS_SECONDS: Final = 5.0
 """At most one line of progress per peer in this time; a short sync shows none."""
-
-ALONE_SECONDS: Final = 5.0
-"""After so long without anybody a person begins to wonder."""
-
-_STEPS: Final = {"found": "found", "sealed": "sealed"}
-
-_COLORS: Final = {"strong": "1;33", "good": "32", "warn": "33", "bad": "1;31", "dim": "2", "head": "1"}
-
-
-def wants_color(choice: str, is_terminal: bool, environ: Mapping[str, str]) -> bool:
-    """Whether to use colour: `--color`, then NO_COLOR, then FORCE_COLOR, then what the stream is."""
-    if choice != "auto":
-        return choice == "always"
-    if environ.get("NO_COLOR") or environ.get("WEFT_NO_COLOR"):
-        return False
-    if any(environ.get(name, "0") not in ("", "0") for name in ("FORCE_COLOR", "CLICOLOR_FORCE")):
-        return True
-    return is_terminal and environ.get("TERM") != "dumb"
-
-
-def paint(text: str, style: str, color: bool) -> str:
-    """*text* in one of our few colours."""
-    return f"\x1b[{_COLORS[style]}m{text}\x1b[0m" if color else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +60,7 @@ class Setting:
         policy: `auto`, `direct` or `relay`.
         color: whether to use colour.
         presence: whether to show where people are.
+        columns: how wide the terminal is; 0 where there is none.
     """
 
     command: str
@@ -80,6 +70,7 @@ class Setting:
     policy: str = "auto"
     color: bool = False
     presence: bool = False
+    columns: Callable[[], int] = lambda: 0
 
 
 class Terminal:
@@ -99,14 +90,22 @@ class Terminal:
         self._steady = steady
         self._server = host(setting.server) if setting.server else "the server"
         self._folding = Folding()
-        self._paths: dict[str, str] = {}
-        self._silent: set[str] = set()
+        self._people = PeopleLines(
+            event=self._event,
+            advise=self._advise,
+            came_later=lambda: self._arrival.came_later(self._steady()),
+            met=lambda: self._arrival.met(),
+            good=self._good,
+            dim=self._dim,
+            presence=setting.presence,
+        )
+        self._people.server = self._server
         self._progress: dict[str, float] = {}
-        self._where: dict[str, str | None] = {}
         self._server_lost, self._has_server = False, True
-        self._steps: dict[str, float] = {}
-        self._alone_at: float | None = None
+        self._reached_ms: float | None = None
+        self._session: SessionLike | None = None
         self._began = steady()
+        self._arrival = Arrival(setting.command, resumed=False, now=self._began)
 
     # --- the life of the session --------------------------------------------------------------------
 
@@ -116,21 +115,49 @@ class Terminal:
         self._line(f"  {self._setting.subject}  {self._dim(doing + ' …')}")
 
     def started(self, session: SessionLike) -> None:
-        """What is shared, and how others come in."""
-        self._began = self._steady()
+        """What is shared, and how others come in; to one who has joined, what there is to wait for."""
+        self._began, self._session = self._steady(), session
+        # One that was stopped before anything had come is as new as at its first start.
+        known = session.resumed and (self._setting.command == "share" or session.files > 0)
+        self._arrival = Arrival(self._setting.command, resumed=known, now=self._began)
         self._learn_server(session.status())
-        subject = place(session.folder) if session.folder else self._setting.subject
-        what = f"{count(session.files, 'file')}, {size(session.text_bytes)}"
+        if self._arrival.waits:
+            self._line(f"  {self._subject()}  {self._dim('waiting for somebody who has its files …')}")
+            return
+        again = "  (continued)" if session.resumed else ""
+        self._line(f"  {self._subject()}  {self._contents()}{again}")
         if self._setting.command == "share":
-            again = "  (continued)" if session.resumed else ""
-            self._line(f"  {subject}  {what}{again}")
+            if not session.resumed:
+                self._arrival.told(session.texts())
             self._invite(session)
         else:
-            again = " again" if session.resumed else ""
-            self._line(f"  {self._good('✓')} {subject} is live{again}, {what}, as {plain(session.role)}.")
+            self._how_to_leave("  ")
+
+    def _subject(self) -> str:
+        folder = None if self._session is None else self._session.folder
+        return place(folder) if folder else self._setting.subject
+
+    def _contents(self) -> str:
+        session = self._session
+        return "" if session is None else f"{count(session.files, 'file')}, {size(session.text_bytes)}"
+
+    def _how_to_leave(self, indent: str) -> None:
+        self._line(f"{indent}{self._dim('Ctrl-C leaves (files stay).   weft status   weft stop')}")
+
+    def _say_live(self, detail: str = "") -> None:
+        """The folder holds now what somebody else's does."""
+        session, new = self._session, self._arrival.waits
+        if session is None:
+            return
+        self._arrival.now_live(session.texts())
+        what = self._contents() if session.files else "nobody here has files in it yet"
+        role = ", as viewer" if session.role == "viewer" else ""
+        again = "" if new else " again"
+        live = f"  {self._good('✓')} {self._subject()} is live{again}: {what}{role}."
+        self._line(live + self._dim(detail))
+        if new:
             self._line("    Open any file in any editor; saving sends, others' edits arrive in place.")
-            self._line(f"    {self._dim('Ctrl-C leaves (files stay).   weft status   weft stop')}")
-            self._alone_at = self._began + ALONE_SECONDS
+            self._how_to_leave("    ")
 
     def _invite(self, session: SessionLike) -> None:
         if not session.link:
@@ -140,14 +167,14 @@ class Terminal:
         self._line("")
         self._line("  Ask the other person to run:")
         self._line("")
-        self._line(f"    {paint(command, 'strong', self._setting.color)}")
+        self._write(f"    {paint(command, 'strong', self._setting.color)}")
         self._line("")
         self._line("  Whoever has this link can take part: hand it over like a key.")
         if not self._has_server:
             self._line(
                 "  It works on this network. For people anywhere, share with --server URL: a link of its own."
             )
-        self._line(f"  {self._dim('Ctrl-C leaves (files stay).   weft status   weft stop')}")
+        self._how_to_leave("  ")
         self._line("")
 
     def _learn_server(self, status: dict[str, object]) -> None:
@@ -155,21 +182,33 @@ class Terminal:
         address = server.get("url") if isinstance(server, dict) else None
         self._has_server = bool(address)
         if isinstance(address, str) and address:
-            self._server = host(address)
+            self._server = self._people.server = host(address)
 
     def leaving(self, session: SessionLike) -> None:
         """The last file events, then that we go."""
         self._flush_files(all_of_it=True)
+        over = "\r" if self._setting.columns() else ""  # the terminal has just shown ^C there
+        if self._arrival.waits:
+            self._line(f"{over}  leaving: nothing had come yet")
+            return
         told = sum(peer.get("state") != "away" for peer in peers_of(session.status()))
         who = f"telling {count(told, 'other')}; " if told else ""
-        self._line(f"  leaving: {who}files stay as they are")
+        self._line(f"{over}  leaving: {who}files stay as they are")
 
     def ended(self, summary: dict[str, object]) -> None:
         """How long it was, and how to come back."""
         self._flush_files(all_of_it=True)
         self._line(f"  left after {duration(self._steady() - self._began)}.")
-        back = {"share": "weft share", "join": "weft join"}.get(self._setting.command, "weft join")
-        self._line(f"  {self._dim(f'to go on:  {back}  in that folder')}")
+        if self._arrival.waits and not self._is_marked():
+            self._line(f"  {self._dim('nothing is left here; to try again:  weft join LINK')}")
+            return
+        folder = None if self._session is None else self._session.folder
+        self._line(f"  {self._dim(f'to go on:  {again_command(self._setting.command, folder)}')}")
+
+    def _is_marked(self) -> bool:
+        """Whether this side can go on with the session without the link."""
+        folder = None if self._session is None else self._session.folder
+        return folder is not None and (folder / ".weft" / "session.json").exists()
 
     def failed(self, problem: Problem) -> None:
         """The failure, in the form that all failures have."""
@@ -179,29 +218,33 @@ class Terminal:
                 problem, do=problem.do.replace("--server URL", f"--server {self._setting.server}")
             )
         for number, line in enumerate(errors.lines(problem)):
-            self._line(paint(line, "bad", self._setting.color) if number == 0 else line)
+            self._write(paint(line, "bad", self._setting.color) if number == 0 else line)
 
     def warning(self, code: str, message: str) -> None:
         """A warning of our own."""
         self._event(f"{paint('warning:', 'warn', self._setting.color)} {message}  {self._dim(f'[{code}]')}")
 
     def patience(self) -> float | None:
-        """Seconds until folded file events are due."""
-        due = self._folding.patience(self._steady())
-        if self._alone_at is None:
-            return due
-        alone = max(0.0, self._alone_at - self._steady())
-        return alone if due is None else min(alone, due)
+        """Seconds until something that was held back is due."""
+        now, moment = self._steady(), self._arrival.deadline()
+        waits = [self._folding.patience(now), self._people.patience(now)]
+        waits.append(None if moment is None else max(0.0, moment - now))
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def flush(self) -> None:
-        """Show folded file events that are due, and that nobody is here if that lasts."""
+        """Show what was held back and is due, and that nobody is here if that lasts."""
+        now, arrival = self._steady(), self._arrival
+        self._people.flush(now)
         self._flush_files(all_of_it=False)
-        if self._alone_at is not None and self._steady() >= self._alone_at:
-            self._alone_at = None
+        if arrival.empty_at is not None and now >= arrival.empty_at:
+            self._say_live()
+        if arrival.alone_at is not None and now >= arrival.alone_at:
+            arrival.alone_at = None
             self._say_alone()
 
     def _say_alone(self) -> None:
-        self._event("nobody of this session is here yet; what you edit is kept and merged then")
+        kept = "the files come with them" if self._arrival.waits else "what you edit is kept and merged then"
+        self._event(f"nobody of this session is here yet; {kept}")
         self._advise("the others go on with:  weft share   or   weft join   in their folder")
 
     def unread(self) -> bool:
@@ -218,100 +261,47 @@ class Terminal:
         """One line, or none."""
         match notice:
             case FileChanged():
-                self._folding.add(notice)
-                self.flush()
-            case ConnectStage() | PeerJoined() | PeerPath() | PeerPong() | PeerSilent() | PeerLeft():
-                self._peer(notice)
+                self._file(notice)
             case SyncProgress() | SyncDone():
                 self._sync(notice)
-            case Returned():
-                self._returned(notice)
-            case PresenceChanged():
-                self._presence(notice)
             case ServerState():
                 self._server_state(notice)
             case Warned() | Trouble():
                 self._trouble(notice)
-
-    def _peer(self, notice: ConnectStage | PeerJoined | PeerPath | PeerPong | PeerSilent | PeerLeft) -> None:
-        name = plain(notice.name)
-        match notice:
-            case ConnectStage():
-                self._stage(name, notice)
-            case PeerJoined():
-                role = "" if notice.role == "editor" else f" as {plain(notice.role)}"
-                self._event(f"{self._good(f'{name} joined{role}')}{self._dim(self._steps_taken())}")
-            case PeerPath():
-                self._path(name, notice)
             case PeerPong():
                 pass  # whoever asked is told
-            case PeerSilent():
-                self._silent.add(notice.peer)
-                self._event(f"{name} was last heard {duration(notice.seconds)} ago; waiting")
-            case PeerLeft():
-                self._forget(notice.peer)
-                why = {"bye": "left", "silent": "is gone: nothing was heard for too long"}
-                self._event(f"{name} {why.get(notice.reason, 'was cut off: ' + plain(notice.reason))}")
+            case _:
+                self._peer(notice)
 
-    def _stage(self, name: str, notice: ConnectStage) -> None:
-        """Steps that went well wait for their peer's line; one that failed has its own."""
-        if notice.stage == "server":
-            self._steps["server"] = notice.took_ms  # which one it was comes with its state
-        elif notice.ok:
-            self._steps[notice.stage] = notice.took_ms
-        else:
-            self._event(f"{name}: no direct path yet ({plain(notice.detail)}); Weft goes on looking")
-            self._advise(f"weft doctor --peer {name}")
+    def _file(self, notice: FileChanged) -> None:
+        if not self._arrival.is_known(notice):
+            self._folding.add(notice)
+        self.flush()
 
-    def _steps_taken(self) -> str:
-        """How long each step on the way to a peer took; a wait for people to come is no step."""
-        steps, self._steps = self._steps, {}
-        if self._alone_at is None:
-            steps.pop("found", None)
-        self._alone_at = None
-        return "".join(
-            f"{'   ' if not number else ' · '}{_STEPS[step]} {moment(ms)}"
-            for number, (step, ms) in enumerate(steps.items())
-            if step in _STEPS
-        )
-
-    def _path(self, name: str, notice: PeerPath) -> None:
-        before = self._paths.get(notice.peer)
-        back = "back, " if notice.peer in self._silent else ""
-        now = "now " if before and before != notice.path else ""
-        self._paths[notice.peer] = notice.path
-        self._silent.discard(notice.peer)
-        delay = f", {moment(notice.rtt_ms)}" if notice.rtt_ms is not None else ""
-        took = f"   {moment(notice.took_ms)} after meeting" if now and not back else ""
-        words = path_words(notice.path, self._server)
-        self._event(f"{name}: {back}{now}{words}{delay}{self._dim(took)}")
-
-    def _forget(self, peer: str) -> None:
-        self._silent.discard(peer)
-        for known in (self._paths, self._progress, self._where):
-            known.pop(peer, None)
+    def _peer(self, notice: PersonNotice) -> None:
+        if isinstance(notice, ConnectStage) and notice.stage == "server":
+            self._reached_ms = notice.took_ms  # which one it was comes with its state
+            return
+        if isinstance(notice, PeerLeft):
+            self._progress.pop(notice.peer, None)
+        self._people.notice(notice, self._steady())
 
     def _sync(self, notice: SyncProgress | SyncDone) -> None:
         name, now = plain(notice.name), self._steady()
-        if isinstance(notice, SyncDone):
-            self._progress.pop(notice.peer, None)
-            what = f"{count(notice.documents, 'document')}, {size(notice.bytes)}"
-            self._event(f"up to date with {name}: {what} in {duration(notice.took_ms / 1000)}")
-        elif now - self._progress.setdefault(notice.peer, now) >= PROGRESS_SECONDS:
-            self._progress[notice.peer] = now
-            self._event(f"receiving from {name}: {notice.done:,} of {notice.total:,}")
-
-    def _returned(self, notice: Returned) -> None:
-        sent, received = count(notice.sent, "edit"), f"{notice.received:,}"
-        what = f"{sent} sent, {received} received"
-        self._event(self._good(f"{plain(notice.name)}: back after {duration(notice.away_s)}: {what}"))
-
-    def _presence(self, notice: PresenceChanged) -> None:
-        if not self._setting.presence or not notice.here or self._where.get(notice.peer) == notice.path:
+        if isinstance(notice, SyncProgress):
+            if now - self._progress.setdefault(notice.peer, now) >= PROGRESS_SECONDS:
+                self._progress[notice.peer] = now
+                self._event(f"receiving from {name}: {notice.done:,} of {notice.total:,}")
             return
-        self._where[notice.peer] = notice.path
-        where = f"is in {plain(notice.path)}" if notice.path else "is in no file"
-        self._event(self._dim(f"{plain(notice.name)} {where}"))
+        self._progress.pop(notice.peer, None)
+        took = moment(notice.took_ms)
+        if self._arrival.live:
+            if notice.documents:
+                self._event(f"up to date with {name}: {size(notice.bytes)} in {took}")
+        elif self._session is None or self._session.files:
+            self._say_live(f"   from {name} in {took}" if notice.documents else "")
+        else:
+            self._arrival.empty_at = self._arrival.empty_at or now + EMPTY_SECONDS
 
     def _server_state(self, notice: ServerState) -> None:
         if notice.state == "lost":
@@ -322,8 +312,8 @@ class Terminal:
             self._server_lost = True
             return
         before = self._server
-        self._server = host(notice.server) if notice.server else before
-        took = self._steps.pop("server", None)
+        self._server = self._people.server = host(notice.server) if notice.server else before
+        took, self._reached_ms = self._reached_ms, None
         if took is not None and not self._server_lost:  # else `is back` says it
             self._event(self._dim(f"{self._server} reached in {moment(took)}"))
         if before not in (self._server, "the server"):
@@ -333,6 +323,8 @@ class Terminal:
         self._server_lost = False
 
     def _trouble(self, notice: Warned | Trouble) -> None:
+        if notice.code == "W-ALONE":
+            self._arrival.alone_at = None  # this says it, and more
         where = f" ({plain(notice.path)})" if notice.path else ""
         kind, style = ("warning:", "warn") if isinstance(notice, Warned) else ("error:", "bad")
         label = paint(kind, style, self._setting.color)
@@ -347,12 +339,20 @@ class Terminal:
 
     def _event(self, text: str) -> None:
         at = time.strftime("%H:%M:%S", time.localtime(self._wall()))
-        self._line(f"  {self._dim(at)}  {text}")
+        self._line(f"  {self._dim(at)}  {text}", EVENT_INDENT)
 
     def _advise(self, text: str) -> None:
-        self._line(f"            {self._dim(text)}")
+        self._line(f"{' ' * EVENT_INDENT}{self._dim(text)}", EVENT_INDENT)
 
-    def _line(self, text: str) -> None:
+    def _line(self, text: str, indent: int | None = None) -> None:
+        """A line, or as many as the terminal needs without a word being broken."""
+        columns = self._setting.columns()
+        indent = len(text) - len(text.lstrip()) if indent is None else indent
+        for line in wrap(text, columns, indent=indent) if columns else [text]:
+            self._write(line)
+
+    def _write(self, text: str) -> None:
+        """What is copied from the screen stays one line, and commands are."""
         self._outlet.write((text + "\n").encode("utf-8", "replace"))
 
     def _dim(self, text: str) -> str:

@@ -9,6 +9,7 @@ from peer.cli.beginning import chosen_name, chosen_server, guard_large_folder, m
 from peer.cli.errors import Failure, Problem
 from peer.cli.exit_codes import ExitCode
 from peer.cli.ice_servers import chosen_ice_servers
+from peer.cli.local_server import is_for_this_machine, warning
 from peer.cli.options import Options, session_options
 from peer.cli.settings import config_file, load
 from peer.cli.view import SessionLike
@@ -37,6 +38,8 @@ def share(path: Path | None, options: Options) -> int:
     guard_large_folder(folder, options)
     view = make_view(options, "share", folder, server=server or "")
     view.opening()
+    if server and is_for_this_machine(server) and (options.server_given or not _was_shared(folder)):
+        view.warning("W-LOCAL-SERVER", warning(server))
 
     def opening() -> AbstractAsyncContextManager[SessionLike]:
         from peer import api

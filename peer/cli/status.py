@@ -93,8 +93,8 @@ def _show(
 
 
 def _show_tables(found: list[dict[str, object]], output: Output) -> None:
+    from peer.cli.paint import wants_color
     from peer.cli.people_table import lines
-    from peer.cli.render import wants_color
 
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size((80, 24)).columns if terminal else UNLIMITED

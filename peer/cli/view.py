@@ -48,6 +48,10 @@ class SessionLike(Protocol):
         """How large they are together."""
         ...
 
+    def texts(self) -> list[str]:
+        """The names of all texts."""
+        ...
+
     def events(self) -> AsyncIterator[Notice]:
         """What happens, until the session ends."""
         ...

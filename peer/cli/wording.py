@@ -1,5 +1,6 @@
 """How things are said to people: sizes, times, paths, names that came from others."""
 
+import re
 import shlex
 import unicodedata
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 __all__ = [
+    "again_command",
     "cells",
     "count",
     "duration",
@@ -17,10 +19,14 @@ __all__ = [
     "place",
     "plain",
     "size",
+    "wrap",
 ]
 
 NAME_LIMIT: Final = 120
 """Characters shown of a name or path that came from somebody else."""
+
+_COLOR: Final = re.compile("\x1b\\[[0-9;]*m")
+"""What `paint` puts around a text; it takes no room."""
 
 _ZERO_WIDTH_JOINER: Final = "\u200d"
 """Not printable by itself, but family emoji need it."""
@@ -45,6 +51,23 @@ def cells(text: str) -> int:
         else 1
         for character in text
     )
+
+
+def wrap(text: str, width: int, *, indent: int) -> list[str]:
+    """*text*, which may have colours, in lines of *width* columns, broken at spaces.
+
+    What goes on below begins with *indent* spaces; a word that is too long for a line stays whole.
+    """
+    lines, room = [""], width
+    for word in re.findall(r" *[^ ]+", text):
+        size = cells(_COLOR.sub("", word))
+        if size > room and lines[-1].strip():
+            lines.append(" " * indent)
+            word, room = word.lstrip(" "), width - indent
+            size = cells(_COLOR.sub("", word))
+        lines[-1] += word
+        room -= size
+    return lines
 
 
 def count(number: int, noun: str) -> str:
@@ -103,6 +126,13 @@ def place(folder: Path) -> str:
         shown = folder
     text = str(shown) if str(shown) != "." else folder.resolve().name
     return plain(text) if folder.is_file() else plain(text).rstrip("/") + "/"
+
+
+def again_command(command: str, folder: Path | None) -> str:
+    """How `share` or `join` is typed to go on with *folder*, where the command was typed before."""
+    if folder is None or folder.resolve() == Path.cwd():
+        return f"weft {command}"
+    return f"weft {command} {shlex.quote(place(folder))}"
 
 
 def join_command(link: str, *, server: str | None = None, policy: str = "auto") -> str:

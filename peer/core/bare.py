@@ -7,7 +7,7 @@ from peer.core.catalog import Catalog
 from peer.core.documents import Documents
 from peer.core.events import FileEvent
 from peer.core.ids import INDEX, DocId
-from peer.core.notices import FileChanged
+from peer.core.notices import Author, FileChanged
 
 __all__ = ["Bare"]
 
@@ -23,20 +23,20 @@ class Bare:
         self._catalog = Catalog(documents, "", lambda: INDEX)  # it is never asked to make an entry
         self._told: dict[DocId, str] = {}
         for doc in self._catalog.ids():
-            self._tell(doc, "", [])
+            self._tell(doc, None, [])
 
-    def documents_changed(self, changed: Mapping[DocId, str], now: float) -> list[Action]:
+    def documents_changed(self, changed: Mapping[DocId, Author | None], now: float) -> list[Action]:
         """Tell what the peers named changed; what was done here is known here."""
         actions: list[Action] = []
         moved = self._catalog.refresh(changed)
         for doc in moved:
-            self._tell(doc, changed.get(doc) or changed.get(INDEX, ""), actions)
+            self._tell(doc, changed.get(doc) or changed.get(INDEX), actions)
         for doc, by in changed.items():
             if doc not in moved:
                 self._tell(doc, by, actions, edited=True)
         return actions
 
-    def _tell(self, doc: DocId, by: str, actions: list[Action], *, edited: bool = False) -> None:
+    def _tell(self, doc: DocId, by: Author | None, actions: list[Action], *, edited: bool = False) -> None:
         path, before = self._catalog.path_of(doc), self._told.get(doc)
         if before is None and (path is None or self._is_empty(doc)):
             return
@@ -72,11 +72,11 @@ class Bare:
         return None
 
 
-def _notice(path: str | None, before: str | None, by: str, *, edited: bool) -> FileChanged:
+def _notice(path: str | None, before: str | None, by: Author, *, edited: bool) -> FileChanged:
     if path is None:
-        return FileChanged(before or "", "deleted", by)
+        return FileChanged(before or "", "deleted", by.name, None, by.peer)
     if before is None:
-        return FileChanged(path, "created", by)
+        return FileChanged(path, "created", by.name, None, by.peer)
     if edited or path == before:
-        return FileChanged(path, "edited", by)
-    return FileChanged(path, "renamed", by, before)
+        return FileChanged(path, "edited", by.name, None, by.peer)
+    return FileChanged(path, "renamed", by.name, before, by.peer)

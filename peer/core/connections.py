@@ -7,13 +7,12 @@ these meet in one `Link` per peer, whose pulse is watched.
 from collections.abc import Callable
 from typing import Final, assert_never
 
-from peer.core import rooms
+from peer.core import rooms, runs
 from peer.core.actions import Action, CheckServer, Tell
 from peer.core.carrier import Lane
 from peer.core.carriers import Carrier
 from peer.core.events import (
     ConnectionEvent,
-    DirectArrived,
     DirectPieceArrived,
     MemberAway,
     MemberJoined,
@@ -27,7 +26,7 @@ from peer.core.events import (
 )
 from peer.core.frames import Bye, Frame, encode
 from peer.core.greeting import REFUSED_FOR, Greeting, Setup
-from peer.core.ids import Attempt, PeerId, device_of, room_of
+from peer.core.ids import Attempt, PeerId, room_of
 from peer.core.link import PING_EVERY, SILENT_AFTER, Link, Listener, Member
 from peer.core.notices import PeerJoined, PeerLeft, PeerPong, PeerSilent, ServerState, Warned
 from peer.core.outage import Outage
@@ -95,8 +94,6 @@ class Connections:
                 self._relay(event, now)
             case PingWanted():
                 self._ask(event, now)
-            case DirectArrived():
-                self._arrived(event)
             case _:
                 self._paths.handle(event, now)
 
@@ -123,6 +120,7 @@ class Connections:
             if not room:
                 self._steps.lost(now)
             self._greeting.server_lost(event.room)
+            self._take_places(now)
             state = ServerState("lost", event.reason)
         if not room:
             self._emit(Tell(state))
@@ -138,6 +136,7 @@ class Connections:
             if isinstance(event, MemberLeft) and other is not None:
                 link.doubt(now)
                 other.ping(now, self._summary())
+            self._take_places(now)
         if isinstance(event, MemberJoined):
             self._steps.found(event.address, now)
             self._greeting.joined(event.address, now)
@@ -199,10 +198,10 @@ class Connections:
     def _attach_relay(self, member: Member, carrier: Carrier, now: float) -> None:
         link = self._links.get(member.id)
         if link is None:
-            self._forget_last_run(member, now)
             link = Link(member, self._setup.policy, now, self._emit)
             rooms.attach(link, carrier)
             self._links[member.id] = link
+            self._take_places(now)
             self._paths.meet(link, now)
             self._steps.sealed(member, carrier.key, now)
             self._emit(Tell(PeerJoined(member.short, member.name, member.role)))
@@ -216,13 +215,25 @@ class Connections:
             self._back(link, now)
         self._paths.tell(link, now)
 
-    def _forget_last_run(self, member: Member, now: float) -> None:
-        """Who starts Weft again will not be back as who they were."""
-        for other in self.links():
-            if other.away_until is not None and device_of(other.member.id) == device_of(member.id):
-                self._drop(other, "silent", now)
+    def _take_places(self, now: float) -> None:
+        """Who was killed and started Weft again will not be back as who they were."""
+        for link in runs.survived_by_another(self.links()):
+            if link.away_until is not None:
+                self._drop(link, "restarted", now)
+            else:
+                runs.replace(link, now)
+                self._user.link_replaced(link)
+                self._emit(Tell(PeerLeft(link.member.short, link.member.name, "restarted")))
+
+    def _not_replaced(self, link: Link, now: float) -> None:
+        """Both runs of its device are alive."""
+        if link.replaced:
+            link.replaced = False
+            self._emit(Tell(PeerJoined(link.member.short, link.member.name, link.member.role)))
+            self._paths.tell(link, now, again=True)
 
     def _back(self, link: Link, now: float) -> None:
+        self._not_replaced(link, now)
         if link.away_until is not None:
             link.away_until = None
             if link.content is None:
@@ -250,12 +261,6 @@ class Connections:
         except RemoteError as error:
             self.cut_off(link, error, now)
 
-    def _arrived(self, event: DirectArrived) -> None:
-        link = self.link_on(event.attempt)
-        carrier = None if link is None else link.carrier(event.attempt)
-        if carrier is not None:
-            carrier.arrived(event.pieces)
-
     def _ask(self, event: PingWanted, now: float) -> None:
         """Ask a peer for a sign of life, over what carries its contents."""
         link = next((link for link in self._links.values() if link.member.short == event.peer), None)
@@ -276,6 +281,7 @@ class Connections:
     def _alive(self, link: Link, now: float) -> None:
         self._outage.heard(now)
         link.doubted_until = None
+        self._not_replaced(link, now)
         if link.told_silent:
             link.told_silent = False
             self._paths.tell(link, now, again=True)
@@ -326,7 +332,8 @@ class Connections:
         self._paths.forget(link)
         del self._links[link.member.id]
         self._user.link_closed(link)
-        self._emit(Tell(PeerLeft(link.member.short, link.member.name, reason)))
+        if not link.replaced:  # else that was told
+            self._emit(Tell(PeerLeft(link.member.short, link.member.name, reason)))
         for carrier in carriers:
             if reason in ("silent", "refused") and isinstance(carrier.key, bytes):
                 # still in the room as far as the server knows: it may wake up, or mend its ways
@@ -384,7 +391,7 @@ class Connections:
         if self._left:
             return None
         moments = [self._greeting.next_deadline()]
-        moments += [link.next_deadline() for link in self._links.values()]
-        moments += [rooms.next_deadline(link) for link in self._links.values()]
+        for link in self._links.values():
+            moments += [link.next_deadline(), rooms.next_deadline(link)]
         moments += [self._paths.next_deadline(), self._outage.next_deadline()]
         return min((moment for moment in moments if moment is not None), default=None)

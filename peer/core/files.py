@@ -27,6 +27,7 @@ from peer.core.events import FileEvent, FileMissing, FileSeen, ScanFinished
 from peer.core.filestate import Board, FileState
 from peer.core.ids import INDEX, DocId
 from peer.core.intake import Intake
+from peer.core.notices import Author
 from peer.core.outcomes import Outcomes
 from peer.core.outgoing import Outgoing
 from peer.core.sights import Sights
@@ -36,7 +37,7 @@ __all__ = ["BLOB_LIMIT", "Files", "Randomness"]
 ROUNDS: Final = 8
 """One change of the index leads to another a few times at most: a conflict copy, a freed path."""
 
-API: Final = "api"
+API: Final = Author("api")
 """Who made a change that came from an application on this side."""
 
 
@@ -112,10 +113,10 @@ class Files:
             self._outcomes.handle(event, now)
         return self._finish(now)
 
-    def documents_changed(self, changed: Mapping[DocId, str], now: float) -> list[Action]:
-        """Documents were changed by the peers named, or by an application here (no name)."""
-        for doc, name in changed.items():
-            self._board.name(doc, name or API)
+    def documents_changed(self, changed: Mapping[DocId, Author | None], now: float) -> list[Action]:
+        """Documents were changed by the peers named, or by an application here (`None`)."""
+        for doc, author in changed.items():
+            self._board.name(doc, author or API)
         return self._finish(now, changed, changed)
 
     def missing_blobs(self) -> set[tuple[bytes, int]]:
@@ -166,7 +167,7 @@ class Files:
     # --- what the session holds ----------------------------------------------------------------------------
 
     def _finish(
-        self, now: float, touched: Iterable[DocId] = (), changed: Mapping[DocId, str] | None = None
+        self, now: float, touched: Iterable[DocId] = (), changed: Mapping[DocId, Author | None] | None = None
     ) -> list[Action]:
         """Bring the disk to what the session has, and hand over what is to be done."""
         board = self._board
@@ -206,7 +207,8 @@ class Files:
         entry = self._board.catalog.entry(doc)
         if entry is not None:
             file = self._board.ensure(entry)
-            file.by = file.by or entry.by  # until somebody changes it
+            if not file.by.name:
+                file.by = Author(entry.by)  # until somebody changes it
 
     def _report_refused(self) -> None:
         for doc in sorted(self._board.catalog.refused):

@@ -22,13 +22,16 @@ from peer.core.edits import Edit
 from peer.core.events import Stamp
 from peer.core.ids import DocId
 from peer.core.layout import Entry
-from peer.core.notices import FileChanged, Warned
+from peer.core.notices import Author, FileChanged, Warned
 from peer.core.settling import Settling
 from peer.core.shadows import Shadows
 
-__all__ = ["DISK", "Board", "Deed", "FileState", "Late", "Order"]
+__all__ = ["DISK", "NOBODY", "Board", "Deed", "FileState", "Late", "Order"]
 
-DISK: Final = "disk"
+NOBODY: Final = Author("")
+"""Who made a file of which nobody has said so."""
+
+DISK: Final = Author("disk")
 """Who made a change that came from this side's folder."""
 
 WARNINGS: Final = 10_000
@@ -127,7 +130,7 @@ class FileState:
     pause_until: float = 0.0
     taken_at: float = -inf
     written_ns: int = 0
-    by: str = ""
+    by: Author = NOBODY
 
 
 class Board:
@@ -170,9 +173,9 @@ class Board:
         actions, self._actions = self._actions, []
         return actions
 
-    def tell(self, path: str, change: str, by: str, old_path: str | None = None) -> None:
+    def tell(self, path: str, change: str, by: Author, old_path: str | None = None) -> None:
         """Tell people that a file changed."""
-        self.emit(Tell(FileChanged(path, change, by, old_path)))
+        self.emit(Tell(FileChanged(path, change, by.name, old_path, by.peer)))
 
     def warn_once(self, code: str, path: str, message: str) -> None:
         """Warn people of something about a file, unless that was said before."""
@@ -205,7 +208,7 @@ class Board:
         files = (self.files[doc] for doc in self.wake)
         return (file for file in files if file.settling is not None and file.settling.content is None)
 
-    def name(self, doc: DocId, by: str) -> None:
+    def name(self, doc: DocId, by: Author) -> None:
         """Remember who changed a file last."""
         if doc in self.files:
             self.files[doc].by = by

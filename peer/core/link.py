@@ -17,6 +17,7 @@ from peer.core.detour import DETOUR_AFTER
 from peer.core.frames import Frame, encode
 from peer.core.ids import Attempt, PeerId
 from peer.core.policy import allows_relay
+from peer.core.shown import Shown
 
 __all__ = [
     "ASK_AHEAD",
@@ -82,10 +83,11 @@ class Link:
         policies: what our side and theirs say of paths.
         allows_relay: both let contents go through the server.
         pathless_since: contents have had no way since then, and nobody was told.
-        why_not: how the last attempt at a direct path ended.
+        why_not: how the last attempt at a direct path ended; shown: what kinds of addresses it had.
         next_probe: the other carriers are asked for a sign of life, beside a doubtful one, no earlier.
         renewed_at: when a new path was last looked for because the one that stands had gone silent.
         checked_since, checked_until: the direct path has this time to prove that it still stands.
+        replaced: a later run of the same device is here, and this one has not spoken since.
     """
 
     def __init__(self, member: Member, policy: str, now: float, emit: Callable[[Action], None]) -> None:
@@ -97,7 +99,7 @@ class Link:
         self.retired: Carrier | None = None
         self.retired_until = 0.0
         self.told_path: str | None = None
-        self.told_silent = self.told_why_not = False
+        self.told_silent = self.told_why_not = self.replaced = False
         self.doubted_until: float | None = None
         self.away_until: float | None = None
         self.next_ping = now
@@ -106,6 +108,7 @@ class Link:
         self.allows_relay = allows_relay(*self.policies)
         self.pathless_since = None if self.allows_relay else now
         self.why_not = "nothing answered yet"
+        self.shown = Shown()
         self.next_probe = now
         self.renewed_at = float("-inf")
         self.checked_since = now
@@ -239,7 +242,7 @@ class Link:
     def given_up(self, now: float) -> str | None:
         """Why it is time to give the peer up, or `None`."""
         if self.away_until is not None:
-            return "silent" if now >= self.away_until else None
+            return "silent" if self.replaced or now >= self.away_until else None
         if self.doubted_until is not None and now >= self.doubted_until:
             return "left"
         return "silent" if now - self.heard >= DEAD_AFTER else None
@@ -310,6 +313,9 @@ class Listener(Protocol):
 
     def link_returned(self, link: Link, now: float) -> None:
         """It came back in time."""
+
+    def link_replaced(self, link: Link) -> None:
+        """A later run of its device has its place; `link_closed` or a word from it follows."""
 
     def link_closed(self, link: Link) -> None:
         """It is gone."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 __all__ = [
+    "Author",
     "ConnectStage",
     "FileChanged",
     "Notice",
@@ -24,6 +25,14 @@ __all__ = [
     "Trouble",
     "Warned",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who changed something: the name that people read, and the short id of the peer if it is one."""
+
+    name: str
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,10 @@ class PeerSilent:
 
 @dataclass(frozen=True, slots=True)
 class PeerLeft:
-    """A peer said goodbye (`bye`), was given up (`silent`), or was cut off (`refused`)."""
+    """A peer said goodbye (`bye`), was given up (`silent`, `left`), or was cut off (`refused`).
+
+    `restarted`: its device is here with another run of the program, and this one was most likely killed.
+    """
 
     type: ClassVar[str] = "peer.left"
     peer: str
@@ -149,6 +161,8 @@ class FileChanged:
     by: str
     """`disk` for this side's folder, else the name of the peer it came from."""
     old_path: str | None = None
+    peer: str = ""
+    """Id of the peer it came from, for two may have one name; empty where only a name is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from peer.core.dialing import Dialing, Plan
 from peer.core.events import (
     AnswerMade,
     CandidatesFound,
+    DirectArrived,
     DirectBroken,
     DirectOpened,
     NetworkChanged,
@@ -60,6 +61,7 @@ PathEvent = (
     | AnswerMade
     | CandidatesFound
     | DirectOpened
+    | DirectArrived
     | DirectBroken
     | TurnKnown
     | TurnReached
@@ -138,10 +140,17 @@ class Pathways:
                 self._ladder.offer(event.kinds)
             case TurnReached():
                 self._ladder.worked(event.kind)
+            case DirectArrived():
+                self._arrived(event)
             case NetworkChanged():
                 self._network_changed(event, now)
             case _:
                 self._of_attempt(event, now)
+
+    def _arrived(self, event: DirectArrived) -> None:
+        for link in self._dialing:
+            if (carrier := link.carrier(event.attempt)) is not None:
+                carrier.arrived(event.pieces)
 
     def _of_attempt(
         self, event: OfferMade | AnswerMade | CandidatesFound | DirectOpened | DirectBroken, now: float
@@ -158,6 +167,8 @@ class Pathways:
         event: OfferMade | AnswerMade | CandidatesFound | DirectOpened | DirectBroken,
         now: float,
     ) -> None:
+        if isinstance(event, OfferMade | AnswerMade | CandidatesFound):
+            link.shown.told(event)
         match event:
             case OfferMade():
                 dialing.offer_made(event.sdp)
@@ -227,6 +238,8 @@ class Pathways:
     def frame(self, link: Link, carrier: Carrier, frame: PathFrame, now: float) -> None:
         """The other side said something about direct paths."""
         dialing = self._dialing[link]
+        if isinstance(frame, Offer | Answer | Candidates):
+            link.shown.heard(frame)
         match frame:
             case Offer():
                 dialing.offered(frame, now)

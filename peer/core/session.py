@@ -52,7 +52,7 @@ from peer.core.frames import (
 from peer.core.greeting import Setup
 from peer.core.ids import DocId, PeerId
 from peer.core.link import Link
-from peer.core.notices import PresenceChanged
+from peer.core.notices import Author, PresenceChanged
 from peer.core.presence import Presence, color_of
 from peer.core.returns import Returns
 from peer.core.sync import Sync
@@ -72,7 +72,7 @@ class SharedFolder(Protocol):
     def handle(self, event: FileEvent, now: float) -> list[Action]:
         """Take one event of the disk."""
 
-    def documents_changed(self, changed: dict[DocId, str], now: float) -> list[Action]:
+    def documents_changed(self, changed: dict[DocId, Author | None], now: float) -> list[Action]:
         """Documents changed by the peers named."""
 
     def blob_arrived(self, digest: bytes, content: bytes, now: float) -> list[Action]:
@@ -107,6 +107,11 @@ class PeerState:
     idle: bool
     why_not_direct: str
     """How the last attempt at a direct path ended; empty while one stands or none is wanted."""
+    shown_here: tuple[str, ...] = ()
+    shown_there: tuple[str, ...] = ()
+    """Kinds of addresses (`shown.KINDS`) that the two sides had in it."""
+    one_router: bool = False
+    """Servers see both at one address."""
 
 
 class Session:
@@ -118,7 +123,7 @@ class Session:
         self.documents = documents
         self._folder = folder
         self._actions: list[Action] = []
-        self._touched: dict[DocId, str] = {}
+        self._touched: dict[DocId, Author | None] = {}
         self._loads: dict[PeerId, int] = {}
         self._stopping = False
         self._presence = Presence(
@@ -156,7 +161,7 @@ class Session:
                 self._connections.piece(event, now)
                 continue
             if isinstance(event, DocumentEdited):
-                self._touched.setdefault(event.doc, "")
+                self._touched.setdefault(event.doc, None)
                 continue
             only_edits = False
             if isinstance(event, ConnectionEvent):
@@ -253,6 +258,10 @@ class Session:
         self._presence.back(link.member, now)
         link.send(Lane.CONTROL, self._presence.snapshot())
         self._returns.back(link, now)
+
+    def link_replaced(self, link: Link) -> None:
+        """A later run of the same device has its place."""
+        self._presence.gone(link.member)
 
     def link_closed(self, link: Link) -> None:
         """The peer is gone."""
@@ -358,7 +367,7 @@ class Session:
     def peers(self) -> list[PeerState]:
         """Everyone who is connected now."""
         here = {presence.peer: presence for presence in self._presence.now_here()}
-        return [self._peer_state(link, here) for link in self._connections.links()]
+        return [self._peer_state(link, here) for link in self._connections.links() if not link.replaced]
 
     def _peer_state(self, link: Link, here: dict[str, PresenceChanged]) -> PeerState:
         carrier = link.content or link.relay
@@ -379,6 +388,9 @@ class Session:
             typing=presence is not None and presence.typing,
             idle=presence is not None and presence.idle,
             why_not_direct=link.why_not if link.path in ("relay", "turn", None) else "",
+            shown_here=tuple(sorted(link.shown.ours)),
+            shown_there=tuple(sorted(link.shown.theirs)),
+            one_router=link.shown.one_router,
         )
 
     def presence(self) -> list[PresenceChanged]:

@@ -21,7 +21,7 @@ from peer.core.guard import check_state_vector, check_update
 from peer.core.holdings import Holdings
 from peer.core.ids import INDEX, DocId, device_of
 from peer.core.link import Link
-from peer.core.notices import SyncDone, SyncProgress, Warned
+from peer.core.notices import Author, SyncDone, SyncProgress, Warned
 from peer.errors import Refused, RemoteError, TooLarge
 
 __all__ = [
@@ -64,7 +64,7 @@ class Sync:
         author: bytes,
         may_write: bool,
         emit: Callable[[Action], None],
-        touched: Callable[[DocId, str], None],
+        touched: Callable[[DocId, Author], None],
         cut_off: Callable[[Link, RemoteError], None],
     ) -> None:
         self._documents = documents
@@ -317,7 +317,7 @@ class Sync:
     def _took(self, document: Document, link: Link) -> None:
         self._holdings.changed(document.id)
         self._emit(AppendUpdate(document.id, document.taken, link.member.id[:32]))
-        self._touched(document.id, link.member.name)
+        self._touched(document.id, Author(link.member.name, link.member.short))
 
     def flush(self, now: float, *, at_once: bool = False) -> None:
         """Log and send what was edited here; within a tick of the last flush, wait for the tick's end."""

@@ -58,10 +58,11 @@ class Activity:
         self.counts[notice.type] += 1
         match notice:
             case PeerJoined():
-                self._doing[notice.name] = _Doing(now)
+                self._doing[notice.peer] = _Doing(now)
                 self._roles[notice.peer] = notice.role
                 self._silent.pop(notice.peer, None)
-                self._away = {peer: away for peer, away in self._away.items() if away.name != notice.name}
+                came = _device(notice.peer)
+                self._away = {peer: away for peer, away in self._away.items() if _device(peer) != came}
             case FileChanged():
                 self._changed(notice, now)
             case PeerSilent():
@@ -79,27 +80,28 @@ class Activity:
             for away in self._away.values():
                 away.edits += 1
             return
-        doing = self._doing.setdefault(notice.by, _Doing(now))
-        doing.file, doing.edited = notice.path, now
+        if notice.peer:  # else it was made by one of those with that name, and brought by another perhaps
+            doing = self._doing.setdefault(notice.peer, _Doing(now))
+            doing.file, doing.edited = notice.path, now
 
     def _left(self, notice: PeerLeft, now: float) -> None:
         role = self._roles.pop(notice.peer, "editor")
         heard = self._silent.pop(notice.peer, now)
-        self._doing.pop(notice.name, None)
+        self._doing.pop(notice.peer, None)
         if notice.reason == "silent":
             self._away[notice.peer] = _Away(notice.name, role, heard)
 
     def rows(self, peers: Sequence[PeerState], now: float) -> list[dict[str, object]]:
         """Everyone as `weft status` shows them, those who are away last."""
         rows = [self._present(peer, now) for peer in peers]
-        names = {peer.name for peer in peers}
+        devices = {_device(peer.id) for peer in peers}
         for peer, away in self._away.items():
-            if away.name not in names and now - away.heard <= AWAY_SECONDS:
+            if _device(peer) not in devices and now - away.heard <= AWAY_SECONDS:
                 rows.append(_absent(peer, away, now))
         return rows
 
     def _present(self, peer: PeerState, now: float) -> dict[str, object]:
-        doing = self._doing.get(peer.name) or _Doing(now)
+        doing = self._doing.get(peer.id) or _Doing(now)
         rests = now - (doing.since if doing.edited is None else doing.edited)
         row = asdict(peer)
         row["file"] = peer.file or doing.file
@@ -109,6 +111,11 @@ class Activity:
         )
         row["state"] = _state(peer, doing, rests)
         return row
+
+
+def _device(peer: str) -> str:
+    """The half of an id (`link.Member.short`) that is the same for every run of a device."""
+    return peer[:8]
 
 
 def _state(peer: PeerState, doing: _Doing, rests: float) -> str:

@@ -30,7 +30,7 @@ class Ending(Exception):
 def closed(code: int | None, words: object, restarting: float | None) -> Ending:
     """Judge a connection that was closed with *code*; *restarting* is the wait that was announced before."""
     if restarting is not None:
-        return Ending("it is restarting", wait=restarting)
+        return Ending("it was stopped, or is restarting", wait=restarting)
     if code is None or code == _ABNORMAL:
         return Ending("the connection broke off")
     detail = f": {words}" if isinstance(words, str) and words else ""

@@ -7,8 +7,9 @@ import contextlib
 import getpass
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from peer.core.candidates import Endpoint
 from peer.core.certificates import FOREVER, Role, issue, public_bytes
 from peer.core.invitation import Invitation, parse_invitation
 from peer.edge import registry
+from peer.edge.foothold import Foothold
 from peer.edge.identity import Identity, load_identity
 from peer.edge.lan.endpoint import parse_endpoint
 from peer.edge.node import Plan
@@ -59,11 +61,13 @@ class Entry:
     Attributes:
         link: the invitation to give to others; empty when this side has none to give.
         resumed: whether this side has been in it before.
+        undo: removes what was made for a session that is new here, once its store is closed.
     """
 
     plan: Plan
     link: str = field(repr=False)  # whoever has it is a member
     resumed: bool
+    undo: Callable[[], None] = lambda: None
 
 
 def own_name(name: str | None) -> str:
@@ -256,14 +260,22 @@ def _plan(
 def _begin(
     identity: Identity, folder: Path, record: SessionRecord, ways: Ways, *, newcomer: bool = False
 ) -> Entry:
-    store = Store.open(registry.create(folder, record.session).database)
+    foothold = Foothold.look(folder)
+    replica = registry.create(folder, record.session)
+    undo = partial(foothold.take_back, replica)
+    try:
+        store = Store.open(replica.database)
+    except BaseException:
+        undo()
+        raise
     try:
         registry.save_record(store, record)
     except BaseException:
         store.close()
+        undo()
         raise
     plan = _plan(identity, record, store, folder.resolve(), ways, newcomer=newcomer)
-    return Entry(plan, _link(record), resumed=False)
+    return Entry(plan, _link(record), resumed=False, undo=undo)
 
 
 def _resume(

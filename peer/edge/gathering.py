@@ -9,11 +9,14 @@ import asyncio
 import contextlib
 import ipaddress
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from peer.core.events import TurnReached
 from peer.core.ladder import Means, Rung
-from peer.edge.ice_servers import Servers, TurnServer
+from peer.edge.allocation import Relayed, allocate, give_back
+from peer.edge.ice import give_up_only_if, reconsider
+from peer.edge.ice_servers import Servers
+from peer.edge.racing import first
 
 if TYPE_CHECKING:
     from aioice import Candidate, Connection
@@ -34,9 +37,6 @@ RELEASE_AFTER: Final = 12.0
 RELEASE_IDLE: Final = 7.0
 """Seconds after a path has opened when an allocation that was idle for so long (longer than the time between
 two consent checks, RFC 7675) is given back: it takes part of a quota and would be kept alive for ever."""
-
-_T = TypeVar("_T")
-_Relayed = tuple["Candidate", "StunProtocol"]
 
 
 class Gathering:
@@ -63,6 +63,8 @@ class Gathering:
         self._told: set[tuple[str, int]] = set()
         self._relays: dict[StunProtocol, float] = {}
         self._has_climbed = False
+        self._is_asking = False
+        give_up_only_if(connection, lambda: not self._is_asking)
 
     @property
     def has_work(self) -> bool:
@@ -71,13 +73,21 @@ class Gathering:
 
     async def run(self) -> None:
         """Ask everybody; ends when all have answered, or after `GATHER_SECONDS`."""
+        self._is_asking = True
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_SECONDS):
+                    await self._ask()
+        finally:
+            self._is_asking = False
+        self._found(None)
+        reconsider(self._connection)
+
+    async def _ask(self) -> None:
         work: list[Coroutine[Any, Any, None]] = [self._climb()]
         if self._means.stun:
             work += [self._reflect(protocol) for protocol in self._hosts()]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GATHER_SECONDS):
-                await asyncio.gather(*work)
-        self._found(None)
+        await asyncio.gather(*work)
 
     # --- STUN -----------------------------------------------------------------------------------------
 
@@ -96,7 +106,7 @@ class Gathering:
         from aioice.ice import server_reflexive_candidate
 
         asking = [server_reflexive_candidate(protocol, server) for server in self._stun_servers()]
-        answer = await _first(asking)
+        answer = await first(asking)
         if answer is not None:
             self._tell(answer[0])
 
@@ -115,7 +125,7 @@ class Gathering:
 
     async def relayed(self) -> list["Candidate"]:
         """Our address at a TURN server, for a description that shows no other; empty if none answers."""
-        answer = await _first([self._try(rung) for rung in self._rungs()], spare=_give_back)
+        answer = await first([self._try(rung) for rung in self._rungs()], spare=give_back)
         self._has_climbed = True
         if answer is None:
             return []
@@ -133,12 +143,12 @@ class Gathering:
                 self._connection._pair_remote_candidate(remote)
             self._connection.sort_check_list()
 
-    async def _try(self, rung: Rung) -> _Relayed:
+    async def _try(self, rung: Rung) -> Relayed:
         await asyncio.sleep(rung.after)
         for server in [each for each in self._servers.turn if each.kind == rung.kind][:SERVERS_PER_KIND]:
             with contextlib.suppress(Exception):  # what the library raises for a server's answer is anything
                 async with asyncio.timeout(SERVER_SECONDS):
-                    relayed = await _allocate(self._connection, server)
+                    relayed = await allocate(self._connection, server)
                 self._reached(TurnReached(rung.kind))
                 return relayed
         raise ConnectionError(f"no TURN server answers over {rung.kind}")
@@ -166,52 +176,3 @@ class Gathering:
             if protocol not in nominated and now - used >= RELEASE_IDLE and not self._connection._closing:
                 self._connection._protocols.remove(protocol)
                 await protocol.close()
-
-
-async def _allocate(connection: "Connection", server: TurnServer) -> _Relayed:
-    from aioice.ice import StunProtocol, relayed_candidate
-
-    return await relayed_candidate(
-        component=1,
-        # what the server sees of us is told to nobody who does not need it
-        hide_related_address=True,
-        protocol_factory=lambda: StunProtocol(connection),
-        turn_server=(server.host, server.port),
-        turn_username=server.username,
-        turn_password=server.credential,
-        turn_ssl=server.kind == "tls",
-        turn_transport="udp" if server.kind == "udp" else "tcp",
-    )
-
-
-async def _give_back(relayed: _Relayed) -> None:
-    await relayed[1].close()
-
-
-async def _nothing(_: object) -> None:
-    """Nothing is to be done with an answer that came second."""
-
-
-async def _first(
-    work: Sequence[Coroutine[Any, Any, _T]], spare: Callable[[_T], Coroutine[Any, Any, None]] = _nothing
-) -> _T | None:
-    """Return what the first of *work* to succeed returns, end the others, and do *spare* with theirs."""
-    tasks = [asyncio.ensure_future(each) for each in work]
-    waiting = set(tasks)
-    results: list[_T] = []
-    try:
-        while waiting and not results:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            results = [task.result() for task in done if task.exception() is None]
-    finally:
-        for task in waiting:
-            task.cancel()
-        late = await asyncio.gather(*waiting, return_exceptions=True)
-        results += [task.result() for task, end in zip(waiting, late, strict=True) if _succeeded(task, end)]
-        for extra in results[1:]:
-            await spare(extra)
-    return results[0] if results else None
-
-
-def _succeeded(task: "asyncio.Future[Any]", end: object) -> bool:
-    return not task.cancelled() and not isinstance(end, BaseException)

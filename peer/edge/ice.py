@@ -1,9 +1,9 @@
 """What Weft needs of ICE (RFC 8445) beyond what aioice offers; with `gathering.py` all that knows aioice.
 
-aioice leaves out loopback addresses, waits for servers before it makes an offer, uses small socket buffers,
-pauses 20 ms between checks even if there is only one to make, takes a relay if that answers first, and may
-ask for consent for ever after a close.  Each of these is put right at one documented place.  `install` costs
-the import of aioice and is called late.
+aioice leaves out loopback addresses, offers IPv6 ones that others should not see, waits for servers before it
+makes an offer, uses small socket buffers, pauses 20 ms between checks even if there is only one to make,
+takes a relay if that answers first, and may ask for consent for ever after a close.  Each of these is put
+right at one documented place.  `install` costs the import of aioice and is called late.
 """
 
 import asyncio
@@ -12,6 +12,8 @@ import socket
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
+
+from peer.edge.own_addresses import offered
 
 if TYPE_CHECKING:
     from aioice import Candidate, Connection
@@ -27,7 +29,9 @@ __all__ = [
     "end_consent_with",
     "enlarge_buffers",
     "gather_only",
+    "give_up_only_if",
     "install",
+    "reconsider",
     "same_host",
     "sockets",
     "to_be_continued",
@@ -65,7 +69,7 @@ def install() -> None:
 
     def host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
         loopback = _loopback_addresses(use_ipv4, use_ipv6)
-        return loopback if same_host.get() else original(use_ipv4, use_ipv6) or loopback
+        return loopback if same_host.get() else offered(original(use_ipv4, use_ipv6)) or loopback
 
     host_addresses.of_weft = True  # type: ignore[attr-defined]
     aioice.ice.get_host_addresses = host_addresses
@@ -191,6 +195,28 @@ async def add_remote(connection: "Connection", candidates: Sequence[str], *, las
         await connection.add_remote_candidate(None)
 
 
+def give_up_only_if(connection: "Connection", all_is_known: Callable[[], bool]) -> None:
+    """Let *connection* fail for want of pairs only if *all_is_known* of our addresses.
+
+    aioice takes ours for complete.  Where no pair comes about without TURN (one side has IPv6 alone, the
+    other IPv4 alone), it fails if the other side has told all of its own before our TURN server answers.
+    """
+    give_up = connection._check_list_maybe_fail
+
+    def give_up_if_all_is_known() -> None:
+        if all_is_known():
+            give_up()
+
+    replace: Callable[[object, str, object], None] = setattr
+    replace(connection, "_check_list_maybe_fail", give_up_if_all_is_known)
+
+
+def reconsider(connection: "Connection") -> None:
+    """Now all is known of our addresses: *connection* fails if there is nothing left to wait for."""
+    if connection._early_checks_done and not connection._check_list_done:
+        connection._check_list_maybe_fail()
+
+
 def end_consent_with(connection: "Connection") -> None:
     """Let *connection* ask for consent (RFC 7675) only until it is closed.
 
@@ -210,13 +236,15 @@ def end_consent_with(connection: "Connection") -> None:
 def classify_path(local: tuple[str, str], remote: tuple[str, str], own_hosts: Collection[str]) -> str:
     """Name the path between two chosen candidates, each given as (type, host).
 
-    `turn` if either is a relay, `lan` if both are addresses of a private network and the other is not
-    this machine itself, `direct` otherwise.
+    `turn` if either is a relay, `lan` if both are addresses of a private network or of one IPv6 prefix and
+    the other is not this machine itself, `direct` otherwise.
     """
     if "relay" in (local[0], remote[0]):
         return "turn"
-    private = all(kind == "host" and _is_private(host) for kind, host in (local, remote))
-    return "lan" if private and remote[1] not in own_hosts else "direct"
+    if (local[0], remote[0]) != ("host", "host") or remote[1] in own_hosts:
+        return "direct"
+    private = _is_private(local[1]) and _is_private(remote[1])
+    return "lan" if private or _is_one_link(local[1], remote[1]) else "direct"
 
 
 def describe_path(connection: "Connection") -> tuple[str, str]:
@@ -227,6 +255,20 @@ def describe_path(connection: "Connection") -> tuple[str, str]:
     kind = classify_path((local.type, local.host), (remote.type, remote.host), own)
     host = f"[{remote.host}]" if ":" in remote.host else remote.host
     return kind, f"{host}:{remote.port}"
+
+
+def _is_one_link(one: str, other: str) -> bool:
+    """Whether both are of one IPv6 prefix, whose hosts reach each other without a router."""
+    return _prefix(one) is not None and _prefix(one) == _prefix(other)
+
+
+def _prefix(host: str) -> ipaddress.IPv6Network | None:
+    """What all hosts of one local network share in IPv6 (RFC 4291 section 2.5.4); `None` for all else."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return ipaddress.IPv6Network((address, 64), strict=False) if address.version == 6 else None
 
 
 def _is_private(host: str) -> bool:

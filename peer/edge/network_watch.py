@@ -18,6 +18,7 @@ from typing import Final
 
 from peer.core.events import NetworkChanged
 from peer.edge.lan.interfaces import adapters
+from peer.edge.own_addresses import unready
 
 __all__ = ["LOOK_EVERY", "SETTLE_SECONDS", "SLEPT_SECONDS", "Clocks", "NetworkWatch", "network_tag"]
 
@@ -114,11 +115,15 @@ def network_tag() -> bytes:
 
 
 def _signs() -> Iterator[str]:
-    """What makes a network this one; of IPv6 the prefix, because the rest changes for privacy's sake."""
+    """What makes a network this one; of IPv6 the prefix, because the rest changes for privacy's sake.
+
+    An address that cannot be used yet is none: when it can, that is a change, and paths are looked for again.
+    """
+    waiting = unready()
     for adapter in adapters():
         for each in adapter.ips:
             address = ipaddress.ip_address(each.ip if isinstance(each.ip, str) else each.ip[0])
-            if address.is_loopback or (address.version == 6 and address.is_link_local):
+            if address.is_loopback or (address.version == 6 and address.is_link_local) or address in waiting:
                 continue
             bits = 64 if address.version == 6 else 32
             network = ipaddress.ip_network((address, bits), strict=False)

@@ -32,6 +32,7 @@ __all__ = [
     "find",
     "is_known",
     "load_record",
+    "places_of",
     "save_record",
 ]
 
@@ -203,12 +204,16 @@ def create(folder: Path, session: bytes) -> Replica:
     replica = _replica(session.hex(), os.urandom(8).hex(), folder)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for other, place in _places():
-            if place.folder == str(folder):
-                (other / "place.json").unlink(missing_ok=True)
+        for place in places_of(folder):
+            place.unlink(missing_ok=True)
         _write_place(replica)
         _write_marker(replica)
     return replica
+
+
+def places_of(folder: Path) -> list[Path]:
+    """The notes that say of a replica that it is in *folder* (resolved), whether it still is or not."""
+    return [other / "place.json" for other, place in _places() if place.folder == str(folder)]
 
 
 def _replica(session: str, replica: str, folder: Path, *, copied: bool = False) -> Replica:

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from aioice import stun, turn
 
+from peer.edge.racing import addresses, connect
 from peer.errors import RemoteError, Unreachable, UsageError
 
 __all__ = [
@@ -335,10 +336,25 @@ async def _open(target: Target, username: str, credential: str, tls: ssl.SSLCont
     if target.transport == "udp":
         protocol = _Udp(*known)
         protocol.broken = broken
-        await loop.create_datagram_endpoint(lambda: protocol, remote_addr=server)
+        await _open_udp(protocol, target)
     else:
         protocol = _Tcp(*known)
         protocol.broken = broken
         context = (tls or ssl.create_default_context()) if target.transport == "tls" else None
-        await loop.create_connection(lambda: protocol, *server, ssl=context)
+        opened = await connect(target.host, target.port)
+        name = target.host if context else None
+        await loop.create_connection(lambda: protocol, sock=opened, ssl=context, server_hostname=name)
     return protocol
+
+
+async def _open_udp(protocol: "_Udp", target: Target) -> None:
+    """IPv4 if there is any way for it: where one kind of address is dead, that is nearly always IPv6."""
+    found = await addresses(target.host, target.port)
+    for number, address in enumerate(sorted(found, key=lambda each: ":" in each[0]), start=1):
+        try:
+            await asyncio.get_running_loop().create_datagram_endpoint(lambda: protocol, remote_addr=address)
+        except OSError:
+            if number == len(found):
+                raise
+        else:
+            return

@@ -49,6 +49,9 @@ class FakeSession:
         self._hangs = hangs
         self._over = asyncio.Event()
 
+    def texts(self) -> list[str]:
+        return [f"{number}.md" for number in range(self.files)]
+
     async def events(self) -> AsyncIterator[Notice]:
         for notice in self._notices:
             yield notice

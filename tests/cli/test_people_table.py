@@ -55,9 +55,10 @@ def test_a_wide_terminal_shows_everything() -> None:
     assert shown[5] == "  note  chen is relayed: it took too long   weft doctor --peer chen"
 
 
-@pytest.mark.parametrize("width", range(60, 160, 5))
-def test_nothing_is_wider_than_the_terminal_and_everybody_is_there(width: int) -> None:
-    shown = lines(SESSION, width=width)
+@pytest.mark.parametrize("width", range(40, 160, 5))
+@pytest.mark.parametrize("folder", ["/x/notes", "/a/folder/that/is/far/down/in/the/tree/of/its/owner/notes"])
+def test_nothing_is_wider_than_the_terminal_and_everybody_is_there(width: int, folder: str) -> None:
+    shown = lines({**SESSION, "folder": folder}, width=width)
     assert max(map(len, shown)) <= width, "\n".join(shown)
     for name in ("ben", "chen", "dora"):
         assert any(line.startswith(f"  {name} ") for line in shown)

@@ -10,7 +10,8 @@ from peer.cli.errors import Problem, explain, lines
 from peer.cli.exit_codes import ExitCode
 from peer.cli.folding import REMEMBERED, Folding
 from peer.cli.ndjson import problem_fields
-from peer.cli.render import Quiet, Setting, Terminal, wants_color
+from peer.cli.paint import wants_color
+from peer.cli.render import Quiet, Setting, Terminal
 from peer.cli.running import run
 from peer.cli.wording import cells, count, duration, host, join_command, path_words, place, plain, size
 from peer.core.notices import (
@@ -89,16 +90,6 @@ def test_the_command_to_copy_names_the_flags_that_matter() -> None:
     assert join_command("weft:A", server="http://x:1") == "weft join weft:A --server http://x:1"
 
 
-def test_joining_shows_that_it_is_live(tmp_path: Path) -> None:
-    screen = Screen(Setting("join", "notes/"))
-    screen.view.opening()
-    screen.view.started(FakeSession(folder=tmp_path, resumed=True))
-    shown = screen.lines()
-    assert shown[0] == "notes/  joining …"
-    assert shown[1] == f"✓ {tmp_path}/ is live again, 14 files, 212 kB, as owner."
-    assert LINK not in " ".join(shown)
-
-
 def test_the_steps_to_a_peer_are_folded_into_the_line_that_says_it_joined(tmp_path: Path) -> None:
     screen = Screen(Setting("join", "notes/", server="https://pad.example.org"))
     screen.view.started(FakeSession(folder=tmp_path))
@@ -111,10 +102,10 @@ def test_the_steps_to_a_peer_are_folded_into_the_line_that_says_it_joined(tmp_pa
         PeerJoined("2", "chen", "editor"),
         PeerPong("1", "ben", "direct", "", 1.0, 1),
     )
-    assert screen.lines()[3:] == [
+    assert screen.lines()[1:] == [
         "pad.example.org reached in 31 ms",
-        "ben joined   found under 1 ms · sealed 14 ms",
-        "chen joined",
+        "ben is here   found under 1 ms · sealed 14 ms",
+        "chen is here",
     ]
 
 
@@ -124,7 +115,7 @@ def test_one_who_joined_long_ago_is_not_told_how_long_they_waited_for_people(tmp
     screen.now += 6.0
     screen.view.flush()
     screen.tell(ConnectStage("found", "1", "ben", True, 83_000.0, ""), PeerJoined("1", "ben", "editor"))
-    assert screen.lines()[-1] == "ben joined"
+    assert screen.lines()[-1] == "ben is here"
 
 
 def test_the_server_that_was_reached_is_named_and_not_the_one_that_was_asked_for() -> None:
@@ -142,12 +133,12 @@ def test_the_server_that_was_reached_is_named_and_not_the_one_that_was_asked_for
 def test_a_server_that_stays_away_is_named_once_in_each_line_and_advice_is_given_once() -> None:
     screen = Screen()
     gone, down = (
-        "the server pad.example.org: it is restarting",
+        "the server pad.example.org: it was stopped, or is restarting",
         "the server pad.example.org: no connection: refused",
     )
     screen.tell(ServerState("lost", gone), ServerState("lost", down))
     assert screen.lines() == [
-        "pad.example.org cannot be reached: it is restarting",
+        "pad.example.org cannot be reached: it was stopped, or is restarting",
         "who is connected stays so; from elsewhere nobody joins meanwhile",
         "pad.example.org cannot be reached: refused",
     ]
@@ -185,7 +176,7 @@ def test_one_who_joins_is_told_that_nobody_is_there_if_that_lasts(tmp_path: Path
     assert screen.view.patience() is None
     shown = screen.lines()
     assert [line for line in shown if "nobody" in line] == [
-        "nobody of this session is here yet; what you edit is kept and merged then"
+        "nobody of this session is here yet; the files come with them"
     ]
 
 
@@ -204,10 +195,19 @@ def test_people_come_change_path_fall_silent_and_go() -> None:
         PeerJoined("1", "ben", "editor"),
         PeerJoined("2", "chen", "viewer"),
         PeerPath("1", "ben", "relay", 61.4, 10),
-        PeerPath("1", "ben", "direct", 24.0, 900),
+    )
+    assert screen.view.patience() == pytest.approx(1.0)
+    screen.now += 1.0
+    screen.view.flush()
+    screen.tell(
+        PeerPath("1", "ben", "direct", 24.0, 1900),
         PeerPath("1", "ben", "direct", None, 900),
         PeerPath("2", "chen", "lan", 2.0, 900),
         PeerPath("3", "dora", "turn", 70.0, 900),
+    )
+    screen.now += 1.0
+    screen.view.flush()
+    screen.tell(
         PeerSilent("1", "ben", 6.5),
         PeerPath("1", "ben", "direct", 24.0, 900),
         PeerLeft("1", "ben", "bye"),
@@ -217,16 +217,35 @@ def test_people_come_change_path_fall_silent_and_go() -> None:
     assert screen.lines() == [
         "ben joined",
         "chen joined as viewer",
-        "ben: relayed by pad.example.org (end-to-end encrypted), 61 ms",
-        "ben: now direct, 24 ms   900 ms after meeting",
+        "ben: relayed by pad.example.org (end-to-end encrypted), 61 ms   10 ms after meeting",
+        "ben: now direct, 24 ms   1.9 s after meeting",
         "ben: direct",
-        "chen: on this network, 2 ms",
-        "dora: relayed by pad.example.org (TURN), 70 ms",
+        "chen: on this network, 2 ms   900 ms after meeting",
+        "dora: relayed by pad.example.org (TURN), 70 ms   900 ms after meeting",
         "ben was last heard 6.5 s ago; waiting",
         "ben: back, direct, 24 ms",
         "ben left",
         "chen is gone: nothing was heard for too long",
         "dora was cut off: refused",
+    ]
+
+
+def test_a_first_path_that_a_better_one_replaces_at_once_has_no_line() -> None:
+    screen = Screen()
+    screen.tell(
+        PeerPath("1", "ben", "lan", 12.0, 10),
+        PeerPath("2", "chen", "relay", 60.0, 10),
+        PeerPath("1", "ben", "direct", 2.0, 42),
+        PeerPath("3", "dora", "relay", 60.0, 10),
+        PeerLeft("3", "dora", "bye"),
+        PeerSilent("2", "chen", 6.5),
+    )
+    assert screen.view.patience() is None
+    assert screen.lines() == [
+        "ben: direct, 2 ms   42 ms after meeting",
+        "dora left",
+        "chen: relayed by pad.example.org (end-to-end encrypted), 60 ms   10 ms after meeting",
+        "chen was last heard 6.5 s ago; waiting",
     ]
 
 
@@ -279,7 +298,7 @@ def test_only_a_long_sync_shows_progress() -> None:
     assert screen.lines() == [
         "receiving from ben: 5 of 1,200",
         "receiving from ben: 10 of 1,200",
-        "up to date with ben: 1,200 documents, 3.4 MB in 12 s",
+        "up to date with ben: 3.4 MB in 12 s",
     ]
 
 
@@ -463,7 +482,7 @@ def test_a_server_that_was_not_reached_is_told_with_step_reason_and_next_command
 ) -> None:
     problem = explain(ServerUnreachable(f"the server pad.example.org: {reason}"))
     assert likely in problem.likely
-    assert problem.tried == "the first step, reaching the server; nobody else was asked yet"
+    assert problem.tried == "to reach the server, the first step on the way to others"
     assert problem.do.startswith("weft doctor --server URL")
     screen = Screen()
     screen.view.failed(problem)

@@ -22,7 +22,7 @@ from peer.core.events import (
 from peer.core.files import Files
 from peer.core.ids import INDEX, DocId
 from peer.core.layout import Blob, Entry, key_of, read_layout
-from peer.core.notices import FileChanged, Notice, Warned
+from peer.core.notices import Author, FileChanged, Notice, Warned
 
 Kind = TypeVar("Kind", bound=Action)
 
@@ -97,7 +97,9 @@ class Desk:
         return self.do(ReplaceRefused(path, content, stamp))
 
     def changed(self, *docs: DocId, by: str = "ben") -> list[Action]:
-        return self._keep(self.files.documents_changed(dict.fromkeys(docs, by), self.now))
+        return self._keep(
+            self.files.documents_changed(dict.fromkeys(docs, Author(by) if by else None), self.now)
+        )
 
     # --- what others do ------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ from peer.core.events import (
 )
 from peer.core.files import Files
 from peer.core.ids import INDEX, DocId
-from peer.core.notices import Notice
+from peer.core.notices import Author, Notice
 
 SHADOWS_KEPT = 10
 FILE_TIME = 0.004
@@ -221,7 +221,7 @@ class Side:
             return
         self.documents.open(doc).apply(update)
         self.store.updates.append((doc, update))
-        self.perform(self.files.documents_changed({doc: sender.name}, self.world.now))
+        self.perform(self.files.documents_changed({doc: Author(sender.name)}, self.world.now))
 
     def perform(self, actions: list[Action]) -> None:
         """One batch: everything for the store first, then the disk and the peers."""

@@ -7,7 +7,7 @@ from peer.core.edits import Edit
 from peer.core.events import ScanFinished
 from peer.core.ids import INDEX, DocId
 from peer.core.layout import UNCONDITIONAL, key_of
-from peer.core.notices import FileChanged
+from peer.core.notices import Author, FileChanged
 
 ONE, TWO = DocId(b"text one"), DocId(b"text two")
 NOW = 100.0
@@ -29,7 +29,7 @@ class Side:
         self.documents.open(doc).edit([Edit(0, 0, text)])
 
     def told(self, *docs: DocId, by: str = "ben") -> list[FileChanged]:
-        return notices(self.bare.documents_changed(dict.fromkeys(docs, by), NOW))
+        return notices(self.bare.documents_changed(dict.fromkeys(docs, Author(by) if by else None), NOW))
 
 
 def notices(actions: list[Action]) -> list[FileChanged]:

@@ -63,7 +63,7 @@ def test_an_application_edits_a_text(desk: Desk) -> None:
     desk.documents.open(desk.entry("a.txt").doc).edit([Edit(0, 0, "X")])
     desk.changed(desk.entry("a.txt").doc, by="")
     desk.replaced("a.txt", b"one\ntwo\n")
-    assert "api" in {file.by for file in desk.files._board.files.values()}
+    assert "api" in {file.by.name for file in desk.files._board.files.values()}
 
 
 def test_a_save_that_slipped_in_before_a_writing_is_taken_in_and_written_again(desk: Desk) -> None:

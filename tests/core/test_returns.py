@@ -104,7 +104,7 @@ def test_who_starts_weft_again_is_not_kept_as_who_it_was() -> None:
     host, guest = joined()
     host.feed(MemberAway(guest.address))
     again = Guest(host, address=bytes((7,)) * 8, instance=b"next run").join()
-    assert [left.reason for left in host.told(PeerLeft)] == ["silent"]
+    assert [left.reason for left in host.told(PeerLeft)] == ["restarted"]
     assert host.knows(again)
     assert not host.knows(guest)
 

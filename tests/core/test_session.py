@@ -40,7 +40,7 @@ from peer.core.frames import (
     encode,
 )
 from peer.core.ids import DocId
-from peer.core.notices import PresenceChanged, Warned
+from peer.core.notices import Author, PresenceChanged, Warned
 from peer.core.presence import REPEAT
 from peer.core.session import BLOBS_AHEAD, LOADS_AT_ONCE
 from tests.core.world import DOC, Guest, Host, peer
@@ -54,7 +54,7 @@ class Folder:
     """A folder that writes down what it is told."""
 
     events: list[FileEvent] = field(default_factory=list)
-    changed: list[dict[DocId, str]] = field(default_factory=list)
+    changed: list[dict[DocId, Author | None]] = field(default_factory=list)
     blobs: list[tuple[bytes, bytes]] = field(default_factory=list)
     missing: set[tuple[bytes, int]] = field(default_factory=set)
     ticks: int = 0
@@ -64,7 +64,7 @@ class Folder:
         self.events.append(event)
         return [ReadFile("because of an event")]
 
-    def documents_changed(self, changed: dict[DocId, str], now: float) -> list[Action]:
+    def documents_changed(self, changed: dict[DocId, Author | None], now: float) -> list[Action]:
         self.changed.append(changed)
         return [ReadFile("because of a change")]
 
@@ -96,7 +96,7 @@ def test_the_folder_is_told_of_the_disk_of_time_and_of_changes() -> None:
     assert folder.events == [FileMissing("a.txt")]
     host.type("ours")
     guest.say(EditFrame(DOC, guest.typed("theirs")), Lane.EDITS)
-    assert folder.changed == [{DOC: ""}, {DOC: "guest 2"}]
+    assert folder.changed == [{DOC: None}, {DOC: Author("guest 2", guest.id[:4].hex() + guest.id[-4:].hex())}]
     host.wait(0.0)
     assert folder.ticks == ticks + 1
     reasons = {order.path for order in host.ordered(ReadFile)}

@@ -87,7 +87,9 @@ async def test_500_clients_come_back_spread_over_the_time_that_the_server_gave_t
             assert again.connections == CLIENTS
             assert again.rooms == CLIENTS // IN_A_ROOM
             await crowd.go()
-    assert all("it is restarting" in reason or "no connection" in reason for reason in crowd.reasons)
+    assert all(
+        "it was stopped, or is restarting" in reason or "no connection" in reason for reason in crowd.reasons
+    )
     waits = sorted(at - down for at in crowd.entered.values())
     print(f"down for {up - down:.2f} s, back after {waits[0]:.2f} to {waits[-1]:.2f} s")
     assert waits[-1] > WINDOW * 0.8, "somebody was asked to wait for long"

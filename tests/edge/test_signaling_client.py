@@ -143,7 +143,7 @@ async def test_a_server_that_comes_back_is_found_again() -> None:
         ana = Guest(server.url)
         await ana.next(ServerEntered)
     lost = await ana.next(ServerLost)
-    assert lost.reason == f"the server 127.0.0.1:{port}: it is restarting"
+    assert lost.reason == f"the server 127.0.0.1:{port}: it was stopped, or is restarting"
     ana.client.send_relay(bytes(8), b"goes nowhere")
     async with real_server(port):
         async with asyncio.timeout(PATIENCE):

@@ -6,7 +6,7 @@ from typing import Final
 
 from tests.netlab.nats import Kind
 
-__all__ = ["chained_pairs", "golden_pairs"]
+__all__ = ["chained_pairs", "golden_pairs", "mixed_pairs"]
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "connectivity.md"
 WORDS: Final = ("lan", "direct", "turn", "relay")
@@ -39,3 +39,8 @@ def golden_pairs() -> dict[tuple[Kind, Kind], str]:
 def chained_pairs() -> dict[str, str]:
     """The path by where the two are, for more than one NAT."""
     return {row[0]: row[1] for row in _rows("More than one NAT")[1:]}
+
+
+def mixed_pairs() -> dict[str, str]:
+    """The path by where the two are, with IPv6 and in networks for guests."""
+    return {row[0]: row[1] for row in _rows("IPv6, and guests")[1:]}

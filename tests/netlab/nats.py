@@ -1,5 +1,7 @@
 """The seven kinds of NAT, as nftables rulesets of a router with the interfaces `wan` and `lan`.
 
+Beside them: a firewall for IPv6, which has no NAT, and a second network for guests behind the same router.
+
 The words are those of RFC 4787: mapping and filtering are each endpoint-independent, address-dependent, or
 address-and-port-dependent.  All of them drop what comes to the router itself from outside.  Without that a
 packet that nobody asked for is accepted by the router, stays in its table, and the next connection to its
@@ -9,7 +11,7 @@ sender gets another port, so that a port-restricted NAT behaves as a symmetric o
 import enum
 from collections.abc import Iterable
 
-__all__ = ["Kind", "ruleset"]
+__all__ = ["Kind", "firewall", "guest_rules", "ruleset"]
 
 
 class Kind(enum.StrEnum):
@@ -67,6 +69,69 @@ def ruleset(kind: Kind, wan: str, host: str, *, guarded: bool = True) -> str:
         _chain("entering", "nat hook prerouting priority dstnat", [destination]),
     ]
     return "\n".join([f"table ip nat_of_the_lab {{{sets}", *chains, "}", ""])
+
+
+def firewall(kind: Kind) -> str:
+    """What routers do with IPv6: all goes out, and what nobody inside asked for does not come in.
+
+    Where a NAT of this *kind* blocks UDP, UDP is blocked here too.
+    """
+    blocked = (_NO_UDP,) if kind in (Kind.UDP_BLOCKED, Kind.ONLY_443) else ()
+    only_443 = ('iifname "lan" tcp dport != { 80, 443 } drop',) if kind is Kind.ONLY_443 else ()
+    known = 'iifname "wan" ct state established,related accept'
+    neighbours = 'iifname "wan" icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept'
+    drop = 'iifname "wan" drop'
+    chains = [
+        _chain("arriving", "filter hook input priority filter", (known, neighbours, drop)),
+        _chain("passing", "filter hook forward priority filter", (*blocked, *only_443, known, drop)),
+    ]
+    return "\n".join(["table ip6 firewall_of_the_lab {", *chains, "}", ""])
+
+
+# Who has which port outside, and which port inside has sent to which.
+_HAIRPIN = """
+  map owner {
+    type inet_service : ipv4_addr
+    flags dynamic,timeout
+    timeout 120s
+  }
+  set asked {
+    type inet_service . inet_service
+    flags dynamic,timeout
+    timeout 120s
+  }"""
+
+
+def guest_rules(wan: str, *, hairpin: bool) -> str:
+    """What a port-restricted router adds for a second network, `guests`: the two cannot reach each other.
+
+    With *hairpin* they can through the address *wan* outside (RFC 4787 section 6), where the same filter
+    holds as for strangers: only from a port that was sent to.  It needs hosts that have different ports.
+    """
+    inside = '{ "lan", "guests" }'
+    unasked = f"iifname {inside} ip daddr {wan} meta l4proto udp drop"
+    between = f"iifname {inside} oifname {inside}"
+    if not hairpin:
+        chains = [
+            _chain("arriving", "filter hook input priority filter", (unasked,)),
+            _chain("passing", "filter hook forward priority filter", (f"{between} drop",)),
+        ]
+        return "\n".join(["table ip guests_of_the_lab {", *chains, "}", ""])
+    passing = (
+        f'iifname {inside} oifname "wan" meta l4proto udp update @owner {{ udp sport : ip saddr }}',
+        f"{between} ct status dnat meta l4proto udp update @asked {{ udp sport . udp dport }}",
+        f"{between} ct status dnat udp dport . udp sport @asked accept",
+        f"{between} drop",
+    )
+    turned = f"iifname {inside} ip daddr {wan} meta l4proto udp dnat to udp dport map @owner"
+    hidden = f"oifname {inside} ip saddr 10.0.0.0/8 ct status dnat meta l4proto udp snat to {wan}"
+    chains = [
+        _chain("arriving", "filter hook input priority filter", (unasked,)),
+        _chain("passing", "filter hook forward priority filter", passing),
+        _chain("entering", "nat hook prerouting priority dstnat - 1", (turned,)),
+        _chain("leaving", "nat hook postrouting priority srcnat - 1", (hidden,)),
+    ]
+    return "\n".join([f"table ip guests_of_the_lab {{{_HAIRPIN}", *chains, "}", ""])
 
 
 def _chain(name: str, hook: str, rules: Iterable[str]) -> str:

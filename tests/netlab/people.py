@@ -221,16 +221,25 @@ class Stage:
             )
 
 
-def new_stage(lab: Lab, name: str, turn_seconds: float = 3600.0) -> Stage:
+def new_stage(
+    lab: Lab, name: str, turn_seconds: float = 3600.0, *, domain: str = "", dead6: bool = False
+) -> Stage:
     """Two servers of one's own in *lab*, on hosts that are called after *name*; to be closed.
 
-    TURN is lent to clients for *turn_seconds* at a time.
+    TURN is lent to clients for *turn_seconds* at a time.  With a *domain* both have names in it, and IPv6, or
+    with *dead6* only the names have it, and packets that are sent there vanish.
     """
     place = lab.place / name
     place.mkdir()
     authority = Authority(place)
-    turn = Coturn(lab.host(f"{name}.turn"), place, authority)
+    versions = (4, 6) if domain and not dead6 else (4,)
+    turn_host = lab.host(f"{name}.turn", versions=versions)
+    server_host = lab.host(f"{name}.server", versions=versions)
+    if domain:
+        lab.call(turn_host, f"turn.{domain}", dead6=dead6)
+        lab.call(server_host, f"meet.{domain}", dead6=dead6)
+    turn = Coturn(turn_host, place, authority)
     turn.start()
-    server = Server(lab.host(f"{name}.server"), place, authority, turn, turn_seconds)
+    server = Server(server_host, place, authority, turn, turn_seconds)
     server.start()
     return Stage(lab, authority, turn, server, PATIENCE, place)

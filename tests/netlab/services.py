@@ -50,10 +50,10 @@ class Authority:
         return {"SSL_CERT_FILE": str(self.file)}
 
     def certify(self, address: str) -> tuple[Path, Path]:
-        """A certificate for *address* and its key, as files."""
+        """A certificate for *address*, or for a name, and its key, as files."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
-        san = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        san = x509.SubjectAlternativeName([_general(address)])
         made = self._begin(name, key.public_key()).add_extension(san, critical=False)
         files = self._place / f"{address}.pem", self._place / f"{address}.key"
         files[0].write_bytes(_pem(made.sign(self._key, hashes.SHA256())))
@@ -79,6 +79,13 @@ class Authority:
         )
 
 
+def _general(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
+
+
 def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
@@ -97,9 +104,9 @@ class Coturn:
         self._process: subprocess.Popen[bytes] | None = None
         self._log = place / "coturn.txt"
         self._config = self._place / "turnserver.conf"
-        certificate, key = authority.certify(host.address)
+        certificate, key = authority.certify(host.called)
         asked = {
-            "domain": host.address,
+            "domain": host.called,
             "external-ip": host.address,
             "secret-file": self.secret,
             "tls-cert": certificate,
@@ -108,6 +115,7 @@ class Coturn:
         }
         weft = Path(sys.executable).with_name("weft")
         options = [f"--{name}={value}" for name, value in asked.items()]
+        options += [f"--external-ip={host.address6}"] if host.address6 else []
         subprocess.run([weft, "turn-config", *options], check=True, capture_output=True)
         with self._config.open("a") as file:
             file.write(SHORT.format(place=self._place))
@@ -115,7 +123,7 @@ class Coturn:
     @property
     def urls(self) -> list[str]:
         """The ways to it."""
-        return [f"turn:{self.host.address}:3478", f"turns:{self.host.address}:443"]
+        return [f"turn:{self.host.called}:3478", f"turns:{self.host.called}:443"]
 
     def start(self) -> None:
         """Begin to serve."""
@@ -146,19 +154,19 @@ class Server:
         self, host: Host, place: Path, authority: Authority, turn: Coturn, turn_seconds: float
     ) -> None:
         self.host = host
-        self.url = f"https://{host.address}"
+        self.url = f"https://{host.called}"
         self._place = place
         self._count = 0
         self._program: Program | None = None
-        certificate, key = authority.certify(host.address)
+        certificate, key = authority.certify(host.called)
         self._config = place / "server.toml"
         settings: dict[str, object] = {
-            "host": host.address,
+            "host": host.called if host.address6 else host.address,  # a name means all its addresses
             "port": 443,
             "tls_certificate": str(certificate),
             "tls_key": str(key),
             "drain_seconds": 1.0,
-            "stun": [f"stun:{turn.host.address}:3478"],
+            "stun": [f"stun:{turn.host.called}:3478"],
             "turn": turn.urls,
             "turn_secret_file": str(turn.secret),
             "turn_seconds": turn_seconds,

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from peer.cli.exit_codes import ExitCode
 from signaling.command import serve
 from signaling.journal import Journal
+from signaling.listening import own_addresses, where
 from signaling.settings import Settings
 
 
@@ -98,24 +100,27 @@ def test_the_file_named_in_the_environment_is_read(tmp_path: Path, monkeypatch: 
     assert "no setting 'prot'; the nearest is 'port'" in result.stderr
 
 
-def test_a_port_that_is_taken_ends_with_7_and_says_what_to_do() -> None:
+def test_a_port_that_is_taken_ends_as_the_table_says_and_names_it_and_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = run("--port", str(port))
-    assert result.exit_code == 7
-    assert f"error: cannot listen on 127.0.0.1 port {port}: address already in use" in result.stderr
-    assert "hint: another program listens there" in result.stderr
+    assert result.exit_code == ExitCode.USAGE
+    assert f"error: cannot listen on 127.0.0.1 port {port}: address already in use  [E-PORT]" in result.stderr
+    assert (
+        f"  do      stop the program that listens there, or take another port:  weft serve --port {port + 1}"
+        in (result.stderr)
+    )
 
 
-def test_an_address_of_another_machine_ends_with_7() -> None:
+def test_an_address_of_another_machine_ends_with_2() -> None:
     result = run("--host", "192.0.2.1", "--port", "0")
-    assert result.exit_code == 7
-    assert "hint: this machine does not have that address" in result.stderr
+    assert result.exit_code == ExitCode.USAGE
+    assert "[E-HOST]\n  do      this machine does not have that address" in result.stderr
 
 
-def test_a_name_that_does_not_exist_ends_with_7() -> None:
+def test_a_name_that_does_not_exist_ends_with_2() -> None:
     result = run("--host", "no name at all", "--port", "0")
-    assert result.exit_code == 7
+    assert result.exit_code == ExitCode.USAGE
     assert "error: cannot listen on no name at all port 0" in result.stderr
 
 
@@ -162,3 +167,31 @@ class FullDisk(io.StringIO):
 
     def write(self, text: str) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_server_for_this_machine_alone_says_so() -> None:
+    for host, shown in (("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("localhost", "localhost")):
+        assert where(host, 8787, tls=False) == [
+            f"listening on http://{shown}:8787 (Ctrl-C to stop)",
+            "only this machine reaches it; for others:  weft serve --host 0.0.0.0",
+        ]
+
+
+def test_an_address_that_others_can_type_is_named_as_it_is() -> None:
+    assert where("192.0.2.7", 80, tls=False) == ["listening on http://192.0.2.7:80 (Ctrl-C to stop)"]
+    assert where("pad.example.org", 443, tls=True) == [
+        "listening on https://pad.example.org:443 (Ctrl-C to stop)"
+    ]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_server_on_every_address_names_those_that_others_can_type(host: str) -> None:
+    family = socket.AF_INET if host == "0.0.0.0" else socket.AF_UNSPEC
+    first, second = where(host, 8787, tls=False)
+    assert first == "listening on port 8787, on every address of this machine (Ctrl-C to stop)"
+    assert host not in second.split()
+    for own in own_addresses(family):
+        assert (f"--server http://[{own}]:8787" if ":" in own else f"--server http://{own}:8787") in second
+    if not own_addresses(family):
+        assert second == "this machine has no network now; others will use its address or name"
+    assert where(host, 443, tls=True)[1].startswith("others use:  --server https://NAME:443 ")

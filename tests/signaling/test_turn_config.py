@@ -113,11 +113,15 @@ def test_there_is_a_port_for_each_allocation_that_is_allowed() -> None:
 
 
 def test_words_that_newer_versions_do_not_know_are_left_out_for_them() -> None:
-    words = {"no-cli", "no-rfc5780", "no-tlsv1", "response-origin-only-with-rfc5780"}
-    assert words <= set(conf(coturn=(4, 6, 3)))
+    words = {"no-rfc5780", "no-tlsv1", "response-origin-only-with-rfc5780"}
+    assert words | {"no-cli", "no-dtls"} <= set(conf(coturn=(4, 6, 3)))
     assert not words & set(conf(coturn=(4, 7)))
-    assert {"no-tcp-relay", "no-multicast-peers", "no-dtls"} <= set(conf(coturn=(4, 17)))
-    assert "coturn/coturn:4.17.2" in files(coturn=(4, 17, 2))["compose.yaml"]
+    assert {"no-cli", "no-dtls"} <= set(conf(coturn=(4, 9, 1)))
+    assert "no-cli" not in conf(coturn=(4, 10))
+    newest = files(coturn=(4, 17, 2))
+    assert {"no-tcp-relay", "no-multicast-peers"} <= set(newest["turnserver.conf"].splitlines())
+    assert not re.search(r"^no-(cli|dtls|rfc)|log these words", newest["turnserver.conf"], re.MULTILINE)
+    assert "coturn/coturn:4.17.2" in newest["compose.yaml"]
 
 
 def test_the_operator_can_close_and_open_more() -> None:
@@ -127,14 +131,14 @@ def test_the_operator_can_close_and_open_more() -> None:
     assert "allowed-peer-ip=10.20.0.0-10.20.255.255" in lines
 
 
-def test_only_low_ports_need_a_capability() -> None:
+def test_only_low_ports_need_a_capability_but_the_image_always_asks_for_it() -> None:
     low = files(certificate="/c.pem", key="/k.pem")
     assert "\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n" in low["coturn-weft.conf"]
     assert "cap_add: [NET_BIND_SERVICE]" in low["compose.yaml"]
     assert "      - /c.pem:/c.pem:ro\n      - /k.pem:/k.pem:ro\n" in low["compose.yaml"]
     high = files()
     assert "Ambient" not in high["coturn-weft.conf"]
-    assert "cap_add" not in high["compose.yaml"]
+    assert "cap_add: [NET_BIND_SERVICE]" in high["compose.yaml"]
 
 
 def test_the_firewall_knows_ports_networks_and_own_addresses() -> None:

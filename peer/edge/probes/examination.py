@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from peer.edge.probes import internet, keys, multicast, ports, relay, server, turn, watches
+from peer.edge.probes import internet, keys, multicast, nat_by_relay, ports, relay, server, turn, watches
 from peer.edge.probes.finding import GROUPS, Finding, attempt, skipped
 from peer.edge.probes.interfaces import interfaces
 from peer.edge.probes.interfaces import probe as probe_interfaces
@@ -163,7 +163,8 @@ async def _beyond(question: Question, visit: server.Visit) -> list[Finding]:
 
 async def _stun_and_nat(visit: server.Visit) -> list[Finding]:
     found, asked = await internet.probe_stun(_stun_hosts(visit.ice_servers))
-    return found + (await internet.probe_nat(asked) if asked else [])
+    nat = await internet.probe_nat(asked, lambda: nat_by_relay.ask(visit.ice_servers)) if asked else []
+    return found + nat
 
 
 def _stun_hosts(servers: Sequence[IceServer]) -> list[tuple[str, int]]:

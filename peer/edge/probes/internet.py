@@ -7,12 +7,13 @@ filtering by having the server answer from an address that was never asked, whic
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from peer.edge.probes import stun
 from peer.edge.probes.finding import Finding, broken, note, ok, skipped
+from peer.edge.probes.nat_by_relay import Through
 from peer.edge.probes.web import Unseen, resolve
 
 __all__ = ["Asked", "probe_nat", "probe_route", "probe_stun"]
@@ -29,6 +30,13 @@ _FILTERING: Final = ("internet.nat_filtering", "router lets in")
 _NOWHERE: Final = ("192.0.2.1", 9)
 """An address for documentation (RFC 5737): asking for the way there sends nothing."""
 _NOWHERE_6: Final = ("2001:db8::1", 9)
+
+
+AskRelay = Callable[[], Awaitable[Through | None]]
+
+
+async def _ask_nobody() -> Through | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,14 @@ async def _ask(host: str, port: int) -> Asked:
         addresses = await resolve(host, port, kind=socket.SOCK_DGRAM)
     except Unseen as error:
         return Asked(name, (host, port), None, "name", str(error))
-    address = addresses[0]
+    # one address of each kind: a computer may have IPv4 or IPv6 only, and IPv4 says more of the router
+    kinds = {":" in address[0]: address for address in reversed(addresses)}
+    tried = await asyncio.gather(*(_ask_one(name, kinds[each]) for each in sorted(kinds)))
+    by_use = sorted(tried, key=lambda each: (each.answer is None, each.trouble == "no-route"))
+    return by_use[0]
+
+
+async def _ask_one(name: str, address: tuple[str, int]) -> Asked:
     try:
         return Asked(name, address, await stun.ask(address), "", "")
     except stun.NoAnswer as error:
@@ -144,24 +159,41 @@ def _dead(asked: Sequence[Asked]) -> Finding:
 # --- NAT ------------------------------------------------------------------------------------------------
 
 
-async def probe_nat(asked: Sequence[Asked]) -> list[Finding]:
-    """Say what the router does to outgoing ports, and what it lets in."""
-    alive = [each for each in asked if each.answer and ":" not in each.address[0]]
+async def probe_nat(asked: Sequence[Asked], ask_relay: AskRelay = _ask_nobody) -> list[Finding]:
+    """Say what the router does to outgoing ports, and what it lets in.
+
+    Where STUN has one address only, *ask_relay* gives what a TURN server sees.
+    """
+    answering = [each for each in asked if each.answer]
+    alive = [each for each in answering if ":" not in each.address[0]]
     if not alive:
-        return [
-            skipped(*_MAPPING, "no STUN answer to tell by"),
-            skipped(*_FILTERING, "no STUN answer to tell by"),
-        ]
-    async with stun.open_socket() as port:
-        mapping = await _mapping(port, alive)
+        why = "there is no IPv4 here, and IPv6 has no NAT" if answering else "no STUN answer to tell by"
+        return [skipped(*_MAPPING, why), skipped(*_FILTERING, why)]
     other = next((each for each in alive if each.answer and each.answer.other), None)
-    if other is None:
-        return [mapping, skipped(*_FILTERING, "cannot be told: the STUN server has one address only")]
+    through = await ask_relay() if other is None else None
     async with stun.open_socket() as port:
-        return [mapping, await _filtering(port, other.address)]
+        mapping = await _mapping(port, alive, through)
+    if other is not None:
+        async with stun.open_socket() as port:
+            return [mapping, await _filtering(port, other.address)]
+    if through is None:
+        return [mapping, skipped(*_FILTERING, "cannot be told: the STUN server has one address only")]
+    return [mapping, _let_in(through)]
 
 
-async def _mapping(port: stun.OpenSocket, alive: Sequence[Asked]) -> Finding:
+def _let_in(through: Through) -> Finding:
+    if through.lets_in:
+        found = "answers from other ports of addresses that were asked, at least"
+        return ok(*_FILTERING, found, data={"kind": "address-dependent"})
+    return _strict()
+
+
+def _strict() -> Finding:
+    found, kind = "answers from exactly the port that was asked", "address-and-port-dependent"
+    return ok(*_FILTERING, found, data={"kind": kind})
+
+
+async def _mapping(port: stun.OpenSocket, alive: Sequence[Asked], through: Through | None = None) -> Finding:
     """Where several servers see one and the same local port."""
     targets = list(dict.fromkeys(each.address for each in alive))
     targets += [each.answer.other for each in alive if each.answer and each.answer.other]
@@ -171,16 +203,18 @@ async def _mapping(port: stun.OpenSocket, alive: Sequence[Asked]) -> Finding:
             seen[target] = (await port.ask(target)).mapped
         except stun.NoAnswer:
             continue
-    mapped = set(seen.values())
+    mapped, asked = set(seen.values()), len(seen)
+    if asked == 1 and through is not None:
+        mapped, asked = {through.first, through.second}, 2
     public = sorted({address for address, _ in mapped})
-    data: dict[str, object] = {"mapped": len(mapped), "asked": len(seen)}
+    data: dict[str, object] = {"mapped": len(mapped), "asked": asked}
     if not mapped:
         return skipped(*_MAPPING, "no STUN answer to tell by")
     if len(mapped) == 1 and set(public) <= {_own_address(socket.AF_INET, target) for target in seen}:
         return ok(
             *_MAPPING, f"no NAT: {', '.join(public)} is this computer's own", data={**data, "kind": "none"}
         )
-    if len(seen) < 2:
+    if asked < 2:
         return ok(*_MAPPING, f"seen as {public[0]}; with one STUN address its kind cannot be told", data=data)
     if len(mapped) == 1:
         return ok(
@@ -188,7 +222,7 @@ async def _mapping(port: stun.OpenSocket, alive: Sequence[Asked]) -> Finding:
         )
     return note(
         *_MAPPING,
-        f"hard NAT: another port for each destination ({len(mapped)} of {len(seen)} tests)",
+        f"hard NAT: another port for each destination ({len(mapped)} of {asked} tests)",
         cause="direct paths work with easy partners only; with others Weft relays",
         data={**data, "kind": "hard"},
     )
@@ -206,8 +240,4 @@ async def _filtering(port: stun.OpenSocket, server: tuple[str, int]) -> Finding:
         return ok(*_FILTERING, "answers from anywhere", data={"kind": "endpoint-independent"})
     if await let_in(address=False):
         return ok(*_FILTERING, "answers from addresses that were asked", data={"kind": "address-dependent"})
-    return ok(
-        *_FILTERING,
-        "answers from exactly the port that was asked",
-        data={"kind": "address-and-port-dependent"},
-    )
+    return _strict()

@@ -1,0 +1,124 @@
+"""One address at one TURN server (RFC 8656), by whichever address of the server answers first.
+
+aioice asks the first address that a name has, and over TCP one after the other.  Where the server has IPv6
+and the way there is dead, which no error tells, that uses up all patience.  So the addresses are asked in
+turn but without waiting for each other (RFC 8305, "happy eyeballs").
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from peer.edge.ice import SOCKET_BUFFER
+from peer.edge.ice_servers import TurnServer
+from peer.edge.racing import STAGGER_SECONDS, addresses, connect, first
+
+if TYPE_CHECKING:
+    from aioice import Candidate, Connection
+    from aioice.ice import StunProtocol
+    from aioice.turn import TurnClientTcpProtocol, TurnClientUdpProtocol
+
+__all__ = ["Relayed", "allocate", "give_back"]
+
+Relayed = tuple["Candidate", "StunProtocol"]
+
+
+async def allocate(connection: "Connection", server: TurnServer) -> Relayed:
+    """Get an address for *connection*, which is an IPv4 one unless the operator's server gives others.
+
+    Raises:
+        ConnectionError: the server did not answer over UDP, or not as it should.
+        OSError: its name is not known, it cannot be reached, or TLS failed.
+        aioice.stun.TransactionError: it refused (TCP and TLS).
+    """
+    if server.kind != "udp":
+        opened = await connect(server.host, server.port)
+        return await _relayed(connection, *await _open_stream(server, opened))
+    found = enumerate(await addresses(server.host, server.port))
+    asking = [_ask(connection, server, address, number * STAGGER_SECONDS) for number, address in found]
+    answer = await first(asking, spare=give_back)
+    if answer is None:
+        raise ConnectionError(f"{server.host} does not answer over UDP")
+    return answer
+
+
+async def give_back(relayed: Relayed) -> None:
+    """Tell the server that the address is not needed any more."""
+    await relayed[1].close()
+
+
+async def _ask(
+    connection: "Connection", server: TurnServer, address: tuple[str, int], wait: float
+) -> Relayed:
+    from aioice.turn import TurnClientUdpProtocol
+
+    await asyncio.sleep(wait)
+    transport, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
+        _client(TurnClientUdpProtocol, server), remote_addr=address
+    )
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+    return await _relayed(connection, transport, protocol)
+
+
+async def _open_stream(
+    server: TurnServer, opened: socket.socket
+) -> tuple[asyncio.Transport, "TurnClientTcpProtocol"]:
+    from aioice.turn import TurnClientTcpProtocol
+
+    try:
+        return await asyncio.get_running_loop().create_connection(
+            _client(TurnClientTcpProtocol, server),
+            sock=opened,
+            ssl=server.kind == "tls" or None,
+            server_hostname=server.host if server.kind == "tls" else None,
+        )
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _client(kind: type[Any], server: TurnServer) -> Callable[[], Any]:
+    from aioice.turn import DEFAULT_ALLOCATION_LIFETIME, DEFAULT_CHANNEL_REFRESH_TIME
+
+    return lambda: kind(
+        (server.host, server.port),
+        username=server.username,
+        password=server.credential,
+        lifetime=DEFAULT_ALLOCATION_LIFETIME,
+        channel_refresh_time=DEFAULT_CHANNEL_REFRESH_TIME,
+    )
+
+
+async def _relayed(
+    connection: "Connection",
+    transport: asyncio.BaseTransport,
+    client: "TurnClientUdpProtocol | TurnClientTcpProtocol",
+) -> Relayed:
+    """Ask for an address over an open way to the server, and describe it."""
+    from aioice import Candidate
+    from aioice.candidate import candidate_foundation, candidate_priority
+    from aioice.ice import StunProtocol
+    from aioice.turn import TurnTransport
+
+    protocol = StunProtocol(connection)
+    relay = TurnTransport(client)
+    try:
+        await relay._connect(protocol)
+    except BaseException:
+        transport.close()  # also if nobody waits for it any more
+        raise
+    host, port = relay.get_extra_info("sockname")
+    protocol.local_candidate = Candidate(
+        foundation=candidate_foundation("relay", "udp", host),
+        component=1,
+        transport="udp",
+        priority=candidate_priority(1, "relay"),
+        host=host,
+        port=port,
+        type="relay",
+        # what the server sees of us is told to nobody who does not need it (RFC 8839 section 5.1)
+        related_address="::" if ":" in host else "0.0.0.0",
+        related_port=9,
+    )
+    return protocol.local_candidate, protocol

@@ -1,0 +1,57 @@
+"""Several at once: the first good answer counts, and nothing of the others stays."""
+
+import asyncio
+import socket
+
+import pytest
+
+from peer.edge.racing import ADDRESSES_LIMIT, addresses, connect, first
+
+
+async def test_the_first_good_answer_counts_and_what_came_second_is_given_back() -> None:
+    given_back: list[str] = []
+    both = asyncio.Event()
+
+    async def answer(word: str) -> str:
+        await both.wait()
+        return word
+
+    async def fail() -> str:
+        both.set()
+        raise OSError("no")
+
+    async def give_back(word: str) -> None:
+        given_back.append(word)
+
+    found = await first([answer("one"), answer("two"), fail()], spare=give_back)
+    assert sorted([str(found), *given_back]) == ["one", "two"]
+
+
+async def test_where_nobody_answers_there_is_nothing() -> None:
+    async def fail() -> str:
+        raise OSError("no")
+
+    assert await first([fail(), fail()]) is None
+
+
+async def test_an_address_at_which_nobody_listens_does_not_keep_from_the_others() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        opened = await connect("localhost", server.getsockname()[1])
+        assert opened.getpeername()[0] == "127.0.0.1"
+        opened.close()
+
+
+async def test_the_error_of_the_best_address_is_told_if_none_answers() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # and does not listen
+        with pytest.raises(ConnectionRefusedError):
+            await connect("localhost", held.getsockname()[1])
+    with pytest.raises(socket.gaierror):
+        await connect("nobody.invalid", 1)
+
+
+async def test_addresses_are_distinct_and_few() -> None:
+    found = await addresses("localhost", 7)
+    assert ("127.0.0.1", 7) in found
+    assert len(set(found)) == len(found) <= ADDRESSES_LIMIT
+    assert await addresses("2001:db8::7", 9) == [("2001:db8::7", 9)]
