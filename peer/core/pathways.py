@@ -50,7 +50,7 @@ CHECK_SECONDS: Final = 2.0
 """For a path to answer after our network changed: one lost packet (SCTP waits a second) and a round trip."""
 NO_PATH_AFTER: Final = 10.0
 """Seconds without any path that the two allow, after which people are told: most are found within three."""
-RENEW_AFTER: Final = 1.5
+RENEW_AFTER: Final = 1.0
 """Seconds of silence of a path that owes an acknowledgement, after which another is looked for beside it."""
 WORD_PATIENCE: Final = 0.5
 """Seconds for the other side to say what it takes a path to be, and to answer a first ping, before people
