@@ -66,7 +66,9 @@ class Catalog:
             return True
         document = self._documents.get(entry.doc)
         try:
-            return document is not None and document.is_up_to_date(entry.since)
+            if document is None:  # nobody sends what is empty
+                return not check_state_vector(entry.since)
+            return document.is_up_to_date(entry.since)
         except RemoteError:
             return True
 

@@ -5,6 +5,7 @@ from itertools import count
 import pytest
 
 from peer.core.catalog import Catalog
+from peer.core.document import Document
 from peer.core.documents import Documents
 from peer.core.edits import Edit
 from peer.core.guard import VALUE_LIMIT
@@ -84,6 +85,12 @@ def test_a_text_has_arrived_when_what_it_was_made_with_is_here(documents: Docume
     documents.open(OTHER)
     assert not catalog.has_arrived(entry_of(catalog, DOC))
     assert catalog.has_arrived(entry_of(catalog, OTHER))
+
+
+def test_an_empty_text_has_arrived_when_its_file_is_known(documents: Documents) -> None:
+    put(documents, DOC, kind="text", path="a", since=Document(DOC, 7, lambda _: None).state_vector())
+    catalog = catalog_of(documents)
+    assert catalog.has_arrived(entry_of(catalog, DOC)), "nobody sends a document that holds nothing"
 
 
 def test_a_deleted_file_lives_again_when_its_text_goes_on(documents: Documents) -> None:

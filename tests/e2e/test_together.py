@@ -83,6 +83,13 @@ def test_files_that_appear_move_and_go_do_so_on_the_other_side(town: Town, polic
     (ben / "moved.md").unlink()
     until(lambda: not (anna / "moved.md").exists(), wait, "a deleted file gone")
 
+    (ben / "empty.md").touch()
+    until((anna / "empty.md").exists, wait, "an empty file")
+    (anna / "empty.md").write_text("not any more\n")
+    until(lambda: _text(ben / "empty.md") == "not any more\n", wait, "what was written into it")
+    (ben / "plan.md").write_text("")
+    until(lambda: _text(anna / "plan.md") == "", wait, "a file emptied")
+
     picture = os.urandom(700_000)
     (ben / "picture.png").write_bytes(picture)
     until(lambda: _digest(anna / "picture.png") == hashlib.sha256(picture).digest(), wait, "a binary file")
