@@ -7,6 +7,7 @@ right at one documented place.  `install` costs the import of aioice and is call
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
@@ -27,6 +28,7 @@ __all__ = [
     "classify_path",
     "describe_path",
     "end_consent_with",
+    "ended",
     "enlarge_buffers",
     "gather_only",
     "give_up_only_if",
@@ -231,6 +233,25 @@ def end_consent_with(connection: "Connection") -> None:
 
     replace: Callable[[object, str, object], None] = setattr
     replace(connection, "query_consent", ask_while_open)
+
+
+@contextlib.contextmanager
+def ended(connection: "Connection") -> Iterator[None]:
+    """After a close of *connection*, even one that was cut short, nothing of it is left.
+
+    aiortc's monitor of the connection waits for an event that aioice sends at the very end of a close.
+    """
+    from aioice.ice import ConnectionClosed
+
+    try:
+        yield
+    finally:
+        for protocol in connection._protocols:
+            protocol.transport.close()
+        connection._protocols.clear()
+        if connection._event_waiter is not None:
+            connection._emit_event(ConnectionClosed())
+            connection._closed = True
 
 
 def classify_path(local: tuple[str, str], remote: tuple[str, str], own_hosts: Collection[str]) -> str:
