@@ -269,13 +269,18 @@ def classify_path(local: tuple[str, str], remote: tuple[str, str], own_hosts: Co
 
 
 def describe_path(connection: "Connection") -> tuple[str, str]:
-    """Return the kind of path that *connection* settled on, and the other side's address for people."""
+    """Return the kind of path that *connection* settled on, and an address for people.
+
+    Of `turn` that is the relayed one, at the TURN server that we use, or else at the other side's; of all
+    others it is the other side's own.
+    """
     pair = connection._nominated[1]
     local, remote = pair.local_candidate, pair.remote_candidate
     own = {candidate.host for candidate in connection.local_candidates}
     kind = classify_path((local.type, local.host), (remote.type, remote.host), own)
-    host = f"[{remote.host}]" if ":" in remote.host else remote.host
-    return kind, f"{host}:{remote.port}"
+    shown = local if local.type == "relay" else remote
+    host = f"[{shown.host}]" if ":" in shown.host else shown.host
+    return kind, f"{host}:{shown.port}"
 
 
 def _is_one_link(one: str, other: str) -> bool:

@@ -221,7 +221,7 @@ def test_people_come_change_path_fall_silent_and_go() -> None:
         "ben: now direct, 24 ms   1.9 s after meeting",
         "ben: direct",
         "chen: on this network, 2 ms   900 ms after meeting",
-        "dora: relayed by pad.example.org (TURN), 70 ms   900 ms after meeting",
+        "dora: relayed by TURN, 70 ms   900 ms after meeting",
         "ben was last heard 6.5 s ago; waiting",
         "ben: back, direct, 24 ms",
         "ben left",
@@ -495,6 +495,9 @@ def test_numbers_are_said_as_people_say_them(tmp_path: Path, monkeypatch: pytest
     assert [count(n, "file") for n in (0, 1, 1200)] == ["0 files", "1 file", "1,200 files"]
     assert host("https://ben:secret@pad.example.org:8443/x") == "pad.example.org:8443"
     assert path_words("new", "s") == "new"
+    assert path_words("direct", "s", "192.0.2.1:4") == "direct 192.0.2.1:4"
+    assert path_words("turn", "s:8787", "192.0.2.1:49160") == "relayed by TURN at 192.0.2.1:49160"
+    assert path_words("turn", "s:8787") == "relayed by TURN"
     (tmp_path / "notes").mkdir()
     (tmp_path / "a.md").touch()
     monkeypatch.chdir(tmp_path)

@@ -77,6 +77,11 @@ class Side:
     def reached(self) -> list[str]:
         return [event.kind for event in self.told if isinstance(event, TurnReached)]
 
+    def described(self) -> list[str]:
+        """What this side told of its own addresses in its description."""
+        told = [event.sdp for event in self.told if isinstance(event, OfferMade | AnswerMade)]
+        return [line for sdp in told for line in sdp.splitlines() if line.startswith("a=candidate:")]
+
     def found(self) -> list[str]:
         return [
             line for event in self.told if isinstance(event, CandidatesFound) for line in event.candidates
@@ -127,6 +132,8 @@ async def test_a_path_through_turn_opens_over_each_transport_and_carries(turn: C
             opened = await side.first(DirectOpened)
             assert isinstance(opened, DirectOpened)
             assert opened.path == "turn"
+            described = side.described()
+            assert any(f" {opened.address.replace(':', ' ')} typ relay" in line for line in described)
             assert side.reached() == [kind]
         ana.paths.send(ONE, b"over the relay")
         arrived = await ben.first(DirectPieceArrived)
