@@ -48,7 +48,8 @@ async def test_what_came_just_as_nobody_waited_any_more_is_given_back() -> None:
         await asyncio.Event().wait()
         return "two"
 
-    racing = asyncio.ensure_future(first([answer(), never()], spare=give_back))
+    race = first([answer(), never()], spare=give_back)
+    racing = asyncio.ensure_future(race)
     await asyncio.sleep(0)  # they begin
     await asyncio.sleep(0)  # one answers
     racing.cancel()
