@@ -91,7 +91,7 @@ soak: $(READY) ## the property tests with a hundred times the examples; half an 
 	WEFT_TEST_PROFILE=soak $(BIN)/python -m pytest --timeout=3600 tests/properties tests/core $(T)
 
 .PHONY: netlab
-netlab: $(READY) ## every NAT with every other, N=20 times over, as root; half an hour
+netlab: $(READY) ## every NAT with every other, N=20 times over, as root; an hour
 	WEFT_TEST_ALL=1 WEFT_TEST_NETLAB=$(or $(N),20) $(BIN)/python -m pytest -q tests/netlab $(T)
 
 .PHONY: clean
