@@ -5,7 +5,8 @@
 
 While we are nowhere, the first that is ready is tried, and after `STAGGER` the next one as well: who answers
 first is used.  While we are somewhere, only those before it in the order are tried.  The waits of a breaker
-grow by doubling, each cut at random, so that not all come at once (full jitter).
+grow by doubling, each cut at random, so that not all come at once (full jitter), and none is longer than the
+server has been away: who was away for a second is found a second later.
 """
 
 from collections.abc import Callable, Sequence
@@ -59,6 +60,8 @@ class _Breaker:
     since: float = 0.0
     """When it was begun, or entered."""
     until: float = 0.0
+    failing: float = 0.0
+    """Since when it could not be entered, or kept us for moments only."""
 
 
 class Rota:
@@ -158,7 +161,10 @@ class Rota:
             return
         if breaker.state is State.INSIDE and now - breaker.since > STEADY:
             breaker.failures = 0
-        longest = min(RETRY_LONGEST, RETRY_FIRST * 2.0**breaker.failures)
+        if not breaker.failures:
+            breaker.failing = now
+        away = max(RETRY_FIRST, now - breaker.failing)
+        longest = min(RETRY_LONGEST, RETRY_FIRST * 2.0**breaker.failures, away)
         breaker.failures = min(breaker.failures + 1, RETRY_DOUBLINGS)
         breaker.state = State.WAITING
         breaker.until = now + max(self._uniform(0, longest), min(wait or 0.0, HINT_LIMIT))

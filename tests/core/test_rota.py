@@ -60,7 +60,7 @@ def test_the_waits_of_one_server_grow_and_do_not_touch_the_others() -> None:
         assert servers.due(now) == "a"
         servers.ended("a", now)
         waits.append(breaker.until - now)
-    assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 30.0]
+    assert waits == [0.5, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
     assert servers._breakers["a"].failures == RETRY_DOUBLINGS
     assert servers._breakers["b"].failures == 0
 
@@ -70,13 +70,21 @@ def test_waits_are_spread_over_their_whole_range() -> None:
     servers = Rota(random.uniform)
     servers.offer(("a",))
     waits = []
-    for _ in range(200):
+    for number in range(200):
         servers._breakers["a"].state = State.TRYING
-        servers.ended("a", 100.0)
-        waits.append(servers._breakers["a"].until - 100.0)
+        servers.ended("a", 100.0 * number)
+        waits.append(servers._breakers["a"].until - 100.0 * number)
     assert all(0 <= wait <= RETRY_LONGEST for wait in waits)
     assert max(waits) > 25
     assert min(waits[10:]) < 5
+
+
+def test_who_was_away_for_a_moment_is_found_a_moment_later() -> None:
+    servers = Rota(lambda least, most: most if servers._breakers["a"].failures > 6 else 0.1)
+    servers.offer(("a",))
+    for moment in range(7):  # by chance a connection was tried again and again in this half second
+        servers.ended("a", 100.0 + moment * 0.1)
+    assert servers._breakers["a"].until <= 101.2
 
 
 def test_a_wait_that_the_server_asks_for_is_kept_within_reason() -> None:
@@ -151,8 +159,8 @@ def test_without_any_server_there_is_still_hope() -> None:
 def test_a_new_network_makes_all_that_wait_ready() -> None:
     servers = rota("a", "b")
     for name in ("a", "b"):
-        for _ in range(5):
-            servers.ended(name, 0.0)
+        for moment in range(5):
+            servers.ended(name, moment - 4.0)
     assert servers.due(1.0) is None
     assert not servers.is_trying(1.0)
     servers.retry_now()
@@ -165,8 +173,8 @@ def test_when_somebody_leaves_better_servers_are_looked_at_but_not_all_the_time(
     servers = rota("a", "b")
     servers.hurry(0.0)
     servers.due(0.0)
-    for _ in range(7):
-        servers.ended("a", 0.0)
+    for moment in range(7):
+        servers.ended("a", moment - 6.0)
     servers.due(0.0)
     servers.entered("b", 0.0)
     servers.used = "b"
