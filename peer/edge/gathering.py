@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from peer.core.events import TurnReached
+from peer.core.events import TurnReached, TurnRefused
 from peer.core.ladder import Means, Rung
 from peer.edge.allocation import Relayed, allocate, give_back
 from peer.edge.ice import give_up_only_if, reconsider
@@ -43,7 +43,8 @@ class Gathering:
     """What is found for one attempt, beyond the addresses of this machine.
 
     *found* is told each candidate as the value of its SDP attribute, and once, at the end, `None`;
-    *reached* over which kind of transport a TURN server answered.  Both must return at once.
+    *reached* over which kind of transport a TURN server gave an address, or that one refused.  Both must
+    return at once.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Gathering:
         means: Means,
         *,
         found: Callable[[str | None], None],
-        reached: Callable[[TurnReached], None],
+        reached: Callable[[TurnReached | TurnRefused], None],
     ) -> None:
         self._connection = connection
         self._servers = servers
@@ -148,10 +149,13 @@ class Gathering:
         for server in [each for each in self._servers.turn if each.kind == rung.kind][:SERVERS_PER_KIND]:
             with contextlib.suppress(Exception):  # what the library raises for a server's answer is anything
                 async with asyncio.timeout(SERVER_SECONDS):
-                    relayed = await allocate(self._connection, server)
+                    relayed = await allocate(self._connection, server, self._refused)
                 self._reached(TurnReached(rung.kind))
                 return relayed
         raise ConnectionError(f"no TURN server answers over {rung.kind}")
+
+    def _refused(self, code: int) -> None:
+        self._reached(TurnRefused(code))
 
     def _use(self, candidate: "Candidate", protocol: "StunProtocol") -> None:
         """Tell of an address at a TURN server, and note when it is used."""
