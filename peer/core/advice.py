@@ -5,7 +5,7 @@ from typing import Final
 
 from peer.core.policy import ways
 
-__all__ = ["NOTHING_YET", "NOT_THROUGH", "NO_TURN", "no_path"]
+__all__ = ["NOTHING_YET", "NOT_THROUGH", "NO_TURN", "TURN_REFUSES", "no_path"]
 
 NOTHING_YET: Final = "nothing answered yet"
 """Why there is no direct path while the first attempt is under way."""
@@ -13,7 +13,8 @@ NOT_THROUGH: Final = "the two networks let no direct path through so far"
 """The same while a TURN server carries everything."""
 
 NO_TURN: Final = "no TURN server answers"
-"""Begins the reason of an attempt that had nothing but TURN; what is said here says more."""
+TURN_REFUSES: Final = "the TURN server answers and refuses"
+"""Begin the reason of an attempt that had nothing but TURN; what is said here says more."""
 
 _CREDENTIAL_CODES: Final = (401, 431, 441)
 _FULL_CODES: Final = (486, 508)
@@ -59,7 +60,7 @@ def no_path(
 
 def _ending(reason: str) -> str:
     """How the last attempt ended, unless that says nothing more."""
-    return "" if reason == NOTHING_YET or reason.startswith(NO_TURN) else f" ({reason})"
+    return "" if reason == NOTHING_YET or reason.startswith((NO_TURN, TURN_REFUSES)) else f" ({reason})"
 
 
 def _refusal(code: int) -> str:

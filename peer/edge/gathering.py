@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from peer.core.advice import NO_TURN, TURN_REFUSES
 from peer.core.events import TurnReached, TurnRefused
 from peer.core.ladder import Means, Rung
 from peer.edge.allocation import Relayed, allocate, give_back
@@ -64,6 +65,7 @@ class Gathering:
         self._told: set[tuple[str, int]] = set()
         self._relays: dict[StunProtocol, float] = {}
         self._has_climbed = False
+        self._code: int | None = None
         self._is_asking = False
         give_up_only_if(connection, lambda: not self._is_asking)
 
@@ -155,7 +157,13 @@ class Gathering:
         raise ConnectionError(f"no TURN server answers over {rung.kind}")
 
     def _refused(self, code: int) -> None:
+        self._code = code
         self._reached(TurnRefused(code))
+
+    @property
+    def why_no_relay(self) -> str:
+        """Why there is no address at a TURN server, for people."""
+        return NO_TURN if self._code is None else f"{TURN_REFUSES} (error {self._code})"
 
     def _use(self, candidate: "Candidate", protocol: "StunProtocol") -> None:
         """Tell of an address at a TURN server, and note when it is used."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from peer.core.advice import NO_TURN, NOTHING_YET, no_path
+from peer.core.advice import NO_TURN, NOTHING_YET, TURN_REFUSES, no_path
 
 
 def advice(
@@ -45,7 +45,7 @@ def test_people_are_told_the_side_the_cause_and_what_to_do(said: str, words: lis
     assert said.endswith(".")
 
 
-@pytest.mark.parametrize("reason", [NOTHING_YET, f"{NO_TURN}, and this machine shows no other address"])
+@pytest.mark.parametrize("reason", [NOTHING_YET, f"{NO_TURN}, and so on", f"{TURN_REFUSES} (error 401)"])
 def test_an_ending_that_adds_nothing_is_left_out(reason: str) -> None:
     said = advice(refused=401, reason=reason)
     assert said.endswith("may go through the server.")

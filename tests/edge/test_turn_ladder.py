@@ -197,7 +197,7 @@ async def test_a_wrong_password_is_no_path(turn: Coturn) -> None:
         ana.paths.dial(DialDirect(ONE, False, ana.means))
         broken = await ana.first(DirectBroken)
         assert isinstance(broken, DirectBroken)
-        assert "no TURN server answers" in broken.reason
+        assert "the TURN server answers and refuses (error 401)" in broken.reason
         assert ana.reached() == []
         assert [event for event in ana.told if isinstance(event, TurnRefused)] == [TurnRefused(401)]
 
