@@ -10,6 +10,7 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,8 @@ PAIRS: Final = (
     (Kind.PORT_RESTRICTED, Kind.SYMMETRIC, "turn"),
     (Kind.ONLY_443, Kind.ONLY_443, "turn"),
 )
+AT_ONCE: Final = 2
+"""Meetings; each is mostly waiting."""
 FILES: Final = 20
 MB: Final = 1e6
 WAIT: Final = 60.0
@@ -72,7 +75,9 @@ async def measure(sizes: Sizes) -> list[Row]:
 def _measure(lab: Lab, sizes: Sizes) -> list[Row]:
     stage = new_stage(lab, "main")
     try:
-        rows = [row for pair in PAIRS for row in _meet(stage, *pair, sizes.repeat)]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            found = [pool.submit(_meet, stage, *pair, sizes.repeat) for pair in PAIRS]
+            rows = [row for each in found for row in each.result()]
         rows.append(_on_a_lan(sizes.repeat))
         rows += [row for pair in PAIRS[1:3] for row in _shares(stage, *pair, sizes)]
     except AssertionError as problem:

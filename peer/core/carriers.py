@@ -31,6 +31,7 @@ class Carrier:
 
     Attributes:
         is_watched: whether it tells in time what has arrived; *detour* then holds what did not.
+        delivered: when more was last seen to have arrived over it, if it is direct.
     """
 
     def __init__(self, key: bytes | Attempt, now: float, path: str, address: str = "") -> None:
@@ -44,7 +45,7 @@ class Carrier:
         self.ack_at: float | None = None
         self.address = address
         self.opened = now
-        self.heard = now
+        self.heard = self.delivered = now
         self.out = Outgoing(window)
         self.incoming = Incoming(window)
         self.rtt: float | None = None
@@ -52,6 +53,7 @@ class Carrier:
         self._pings: dict[int, float] = {}
         self._number = 0
         self._asked = now
+        self._arrived = 0
 
     def push(self, lane: Lane, frame: bytes) -> None:
         """Queue one frame of contents."""
@@ -148,8 +150,10 @@ class Carrier:
         self.out.acknowledge(received)
         self.detour.acknowledged(self.out.edits_acked)
 
-    def arrived(self, pieces: int) -> None:
+    def arrived(self, pieces: int, now: float) -> None:
         """So many pieces of all lanes have arrived there, says SCTP."""
+        if pieces > self._arrived:
+            self._arrived, self.delivered = pieces, now
         self.detour.acknowledged(self.out.edits_within(pieces))
 
     def next_question(self) -> float | None:

@@ -70,7 +70,7 @@ class Catalog:
                 return not check_state_vector(entry.since)
             return document.is_up_to_date(entry.since)
         except RemoteError:
-            return True
+            return document is not None
 
     # --- following -----------------------------------------------------------------------------------
 

@@ -335,7 +335,7 @@ class Connections:
         if not link.replaced:  # else that was told
             self._emit(Tell(PeerLeft(link.member.short, link.member.name, reason)))
         for carrier in carriers:
-            if reason in ("silent", "refused") and isinstance(carrier.key, bytes):
+            if reason in ("silent", "left", "refused") and isinstance(carrier.key, bytes):
                 # still in the room as far as the server knows: it may wake up, or mend its ways
                 self._greeting.broken(carrier.key, now, wait=REFUSED_FOR if reason == "refused" else 0.0)
 
@@ -372,7 +372,8 @@ class Connections:
         self._paths.watch(link, now)
         if silence >= SILENT_AFTER and not link.told_silent:
             link.told_silent = True
-            self._emit(Tell(PeerSilent(link.member.short, link.member.name, round(silence, 1))))
+            if not link.replaced:  # else people were told that it is gone
+                self._emit(Tell(PeerSilent(link.member.short, link.member.name, round(silence, 1))))
         before = link.content
         moved = rooms.doubt(link, now, self._summary)
         if now >= link.next_ping:

@@ -13,7 +13,7 @@ from peer.core.actions import Action, Tell
 from peer.core.advice import NOT_THROUGH, no_path
 from peer.core.carrier import Lane
 from peer.core.carriers import Carrier
-from peer.core.dialing import Dialing, Plan
+from peer.core.dialing import REDIAL_EVERY, Dialing, Plan
 from peer.core.events import (
     AnswerMade,
     CandidatesFound,
@@ -145,16 +145,16 @@ class Pathways:
             case TurnRefused():
                 self._ladder.refused = event.code
             case DirectArrived():
-                self._arrived(event)
+                self._arrived(event, now)
             case NetworkChanged():
                 self._network_changed(event, now)
             case _:
                 self._of_attempt(event, now)
 
-    def _arrived(self, event: DirectArrived) -> None:
+    def _arrived(self, event: DirectArrived, now: float) -> None:
         for link in self._dialing:
             if (carrier := link.carrier(event.attempt)) is not None:
-                carrier.arrived(event.pieces)
+                carrier.arrived(event.pieces, now)
 
     def _of_attempt(
         self, event: OfferMade | AnswerMade | CandidatesFound | DirectOpened | DirectBroken, now: float
@@ -297,8 +297,7 @@ class Pathways:
     def _doubt_path(self, link: Link, direct: Carrier, now: float) -> None:
         """A direct path is odd: is the server still there, and is any room better?"""
         self._doubt(now)
-        silent = now >= direct.heard + RENEW_AFTER and link.late_at is not None and now >= link.late_at
-        if silent and link.renewed_at < direct.heard:
+        if (renew_at := self._renew_at(link, direct)) is not None and now >= renew_at:
             link.renewed_at = now
             self._dialing[link].renew(now)
         if not _is_heard_beside(link, direct):
@@ -316,6 +315,14 @@ class Pathways:
         if link.checked_until is not None:
             moments.append(link.checked_since)
         return min(moments)
+
+    @staticmethod
+    def _renew_at(link: Link, direct: Carrier) -> float | None:
+        """When another path is looked for if this one stays silent; a try that was begun has its time."""
+        if (late_at := link.late_at) is None or link.renewed_at >= direct.heard:
+            return None
+        silent_at = max(direct.heard, direct.delivered) + RENEW_AFTER
+        return max(silent_at, late_at, link.renewed_at + REDIAL_EVERY)
 
     @staticmethod
     def _dead_at(link: Link, direct: Carrier) -> float:
@@ -341,8 +348,7 @@ class Pathways:
             moments.append(content.opened + WORD_PATIENCE)
         if direct is None:
             return moments
-        if (late_at := link.late_at) is not None and link.renewed_at < direct.heard:
-            moments.append(max(direct.heard + RENEW_AFTER, late_at))
+        moments.append(self._renew_at(link, direct))
         if _is_heard_beside(link, direct):
             moments.append(self._dead_at(link, direct))
         elif link.relay is not None:

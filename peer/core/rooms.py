@@ -58,7 +58,7 @@ def doubt(link: Link, now: float, summary: Callable[[], bytes]) -> bool:
         return False
     probe(link, now, summary)
     if now >= max(late_at, content.heard + DOUBT):
-        prefer_heard(link, content.heard)
+        _trade(link, _heard_since(link, content))
     return link.content is not content
 
 
@@ -68,8 +68,12 @@ def next_deadline(link: Link) -> float | None:
     if content is None:
         return None
     asks = max(late_at - ASK_AHEAD, link.next_probe)
-    follows = any(spare.heard > content.heard for spare in link.spares)
-    return min(asks, max(late_at, content.heard + DOUBT)) if follows else asks
+    return min(asks, max(late_at, content.heard + DOUBT)) if _heard_since(link, content) else asks
+
+
+def _heard_since(link: Link, content: Carrier) -> list[Carrier]:
+    """Spares that may carry contents, and were heard since the one that does."""
+    return [spare for spare in link.spares if spare.heard > content.heard and link.may_carry(spare)]
 
 
 def _waiting(link: Link) -> tuple[Carrier | None, float]:

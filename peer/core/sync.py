@@ -124,7 +124,8 @@ class Sync:
         """A heartbeat told what the peer holds: list our digests if it differs for too long."""
         exchange = self._exchanges[link]
         ours = self.summary()
-        if not exchange.difference.is_due(ours, summary, now) or exchange.asking:
+        due = exchange.difference.is_due(ours, summary, now)
+        if not due or exchange.asking or link.content is None:  # without a way for it nothing can help
             return
         exchange.owes_list = True
         if exchange.difference.compare(ours, summary, now):

@@ -1,7 +1,7 @@
 """What a session that begins puts on this machine, and how to take it back if nothing came of it.
 
-Only what Weft made is removed, by name; a directory goes only if it is empty, so whatever a person put
-there meanwhile stays, and all that leads to it.
+Only what Weft made is removed, by name, and only if it still is as Weft made it; a directory goes only if it
+is empty.  So whatever a person or another session put there meanwhile stays, and all that leads to it.
 """
 
 import contextlib
@@ -29,6 +29,7 @@ class Foothold:
         folder: the shared folder, resolved.
         missing: directories that were not there, the innermost first.
         before: the notes that a new replica replaces or removes, as they were; `None` where there was none.
+            One that cannot be read, or is a link, is not among them.
     """
 
     folder: Path
@@ -42,7 +43,12 @@ class Foothold:
         private = (folder / MARKER).parent
         missing = tuple(each for each in (private, folder, *folder.parents) if not each.exists())
         notes = [folder / MARKER, private / ".gitignore", *registry.places_of(folder)]
-        return cls(folder, missing, {note: _read(note) for note in notes})
+        before: dict[Path, bytes | None] = {}
+        for note in notes:
+            with contextlib.suppress(OSError):
+                if not note.is_symlink():
+                    before[note] = _read(note)
+        return cls(folder, missing, before)
 
     def take_back(self, replica: Replica) -> None:
         """Remove *replica*, which nothing has come into, and what was made in the folder for it.
@@ -55,7 +61,8 @@ class Foothold:
             return  # somebody goes on with it already
         try:
             with contextlib.suppress(OSError):
-                self._restore()
+                if registry.is_marked(replica):  # else somebody began something else here
+                    self._restore()
             with contextlib.suppress(OSError):
                 for path in sorted(replica.database.parent.iterdir()):
                     path.unlink()
@@ -64,14 +71,15 @@ class Foothold:
             os.close(lock)
 
     def _restore(self) -> None:
+        mark = self.folder / MARKER
+        private = mark.parent
+        made = {mark: _read(mark), private / ".gitignore": registry.IGNORE_ALL}  # and places are removed
         for note, content in self.before.items():
-            if content is None:
-                note.unlink(missing_ok=True)
-            else:
-                note.write_bytes(content)
-        private = (self.folder / MARKER).parent
-        made = [private / name for name in _OURS] if private in self.missing else []
-        for path in (*made, *self.missing):
+            with contextlib.suppress(OSError):
+                if _read(note) == made.get(note):
+                    _put_back(note, content)
+        ours = [private / name for name in _OURS] if private in self.missing else []
+        for path in (*ours, *self.missing):
             with contextlib.suppress(OSError):
                 path.rmdir()
 
@@ -79,5 +87,12 @@ class Foothold:
 def _read(note: Path) -> bytes | None:
     try:
         return note.read_bytes()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def _put_back(note: Path, content: bytes | None) -> None:
+    if content is None:
+        note.unlink(missing_ok=True)
+    else:
+        note.write_bytes(content)

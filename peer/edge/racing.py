@@ -5,6 +5,7 @@ tells of uses up all patience; so sockets are connected here (RFC 8305, "happy e
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import chain, zip_longest
@@ -18,6 +19,9 @@ STAGGER_SECONDS: Final = 0.25
 ADDRESSES_LIMIT: Final = 4
 """Of one name; two of each kind are more than one server needs."""
 
+_PARTING: Final[set[asyncio.Future[None]]] = set()
+"""Who is ending what came second; the loop itself holds on to no task."""
+
 _T = TypeVar("_T")
 Address = tuple[str, int]
 
@@ -29,26 +33,41 @@ async def _nothing(_: object) -> None:
 async def first(
     work: Sequence[Coroutine[Any, Any, _T]], spare: Callable[[_T], Coroutine[Any, Any, None]] = _nothing
 ) -> _T | None:
-    """Return what the first of *work* to succeed returns, end the others, and do *spare* with theirs."""
+    """Return what the first of *work* to succeed returns, end the others, and do *spare* with theirs.
+
+    The others end by themselves, a moment later: who has an answer does not wait for that, and who does not
+    wait for an answer any more loses none.
+    """
     tasks = [asyncio.ensure_future(each) for each in work]
-    waiting = set(tasks)
-    results: list[_T] = []
+    best: asyncio.Future[_T] | None = None
     try:
-        while waiting and not results:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            results = [task.result() for task in done if task.exception() is None]
+        best = await _first_good(tasks)
     finally:
-        for task in waiting:
-            task.cancel()
-        late = await asyncio.gather(*waiting, return_exceptions=True)
-        results += [task.result() for task, end in zip(waiting, late, strict=True) if _succeeded(task, end)]
-        for extra in results[1:]:
-            await spare(extra)
-    return results[0] if results else None
+        parting = asyncio.ensure_future(_part([task for task in tasks if task is not best], spare))
+        _PARTING.add(parting)
+        parting.add_done_callback(_PARTING.discard)
+    return None if best is None else best.result()
 
 
-def _succeeded(task: "asyncio.Future[Any]", end: object) -> bool:
-    return not task.cancelled() and not isinstance(end, BaseException)
+async def _first_good(tasks: "Sequence[asyncio.Future[_T]]") -> "asyncio.Future[_T] | None":
+    waiting = set(tasks)
+    while waiting:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task in done and not task.cancelled() and task.exception() is None:
+                return task
+    return None
+
+
+async def _part(
+    tasks: "Sequence[asyncio.Future[_T]]", spare: Callable[[_T], Coroutine[Any, Any, None]]
+) -> None:
+    for task in tasks:
+        task.cancel()
+    for end in await asyncio.gather(*tasks, return_exceptions=True):
+        if not isinstance(end, BaseException):
+            with contextlib.suppress(Exception):  # what cannot be given back costs the others nothing
+                await spare(end)
 
 
 async def addresses(host: str, port: int) -> list[Address]:

@@ -23,6 +23,7 @@ from peer.edge.store import Store
 from peer.errors import StorageError, UsageError
 
 __all__ = [
+    "IGNORE_ALL",
     "MARKER",
     "FolderVanished",
     "Replica",
@@ -31,6 +32,7 @@ __all__ = [
     "enclosing",
     "find",
     "is_known",
+    "is_marked",
     "load_record",
     "places_of",
     "save_record",
@@ -40,6 +42,8 @@ MARKER: Final = ".weft/session.json"
 """Relative to the shared folder."""
 
 _RECORD_KEY: Final = "session"
+IGNORE_ALL: Final = b"*\n"
+"""Content of `.weft/.gitignore`."""
 _NOTE_LIMIT: Final = 65_536
 """Bytes read of a note; a path has at most some thousand."""
 
@@ -211,6 +215,12 @@ def create(folder: Path, session: bytes) -> Replica:
     return replica
 
 
+def is_marked(replica: Replica) -> bool:
+    """Whether its folder bears the mark of this very replica."""
+    marker = _read_marker(replica.folder)
+    return marker is not None and (marker.session, marker.replica) == (replica.session, replica.replica)
+
+
 def places_of(folder: Path) -> list[Path]:
     """The notes that say of a replica that it is in *folder* (resolved), whether it still is or not."""
     return [other / "place.json" for other, place in _places() if place.folder == str(folder)]
@@ -301,7 +311,7 @@ def _write_marker(replica: Replica) -> None:
     if directory.is_symlink():
         raise UsageError(f"{directory} is a link to another place: remove it, then try again")
     directory.mkdir(exist_ok=True)
-    (directory / ".gitignore").write_text("*\n")
+    (directory / ".gitignore").write_bytes(IGNORE_ALL)
     _write_note(replica.folder / MARKER, _Marker(session=replica.session, replica=replica.replica))
 
 

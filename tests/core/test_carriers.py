@@ -137,10 +137,10 @@ def test_a_direct_path_is_asked_what_has_arrived_now_and_then_until_everything_h
     assert carrier.look_back(101.0 + ASK_EVERY) == AskArrived(Attempt(3))
     assert carrier.look_back(101.0 + ASK_EVERY) is None
     assert carrier.next_question() == 101.0 + ASK_EVERY + ASK_EVERY
-    carrier.arrived(2)
+    carrier.arrived(2, 100.0)
     assert carrier.detour.has_any()
     assert carrier.look_back(103.0) == AskArrived(Attempt(3))
-    carrier.arrived(3)
+    carrier.arrived(3, 100.0)
     assert carrier.next_question() is None
     assert carrier.look_back(104.0) is None
     assert not carrier.out.edits_acked, "which opens no window"

@@ -1,9 +1,10 @@
 """Who is killed and starts Weft again is seen once, and two runs of one device that are alive are two."""
 
+from peer.core.actions import OpenSeal
 from peer.core.events import DirectBroken, MemberAway, MemberLeft, ServerLost
 from peer.core.frames import EditFrame, Pong, PresenceFrame
 from peer.core.link import DOUBT, SILENT_AFTER
-from peer.core.notices import PeerJoined, PeerLeft, PresenceChanged
+from peer.core.notices import PeerJoined, PeerLeft, PeerSilent, PresenceChanged
 from tests.core.test_connections import DIALLED
 from tests.core.world import Guest, Host
 
@@ -91,3 +92,26 @@ def test_two_folders_of_one_machine_stay_two_when_the_server_goes() -> None:
     assert host.knows(first)
     assert host.knows(second)
     assert host.told(PeerLeft) == []
+
+
+def test_a_run_that_was_dropped_though_the_room_still_has_it_is_met_again_when_it_wakes_up() -> None:
+    host = Host(policy="relay")
+    slept = Guest(host, DIALLED, address=b"\x90" * 8).join()
+    host.wait(SILENT_AFTER)
+    Guest(host, DIALLED, address=LATER, instance=b"next run").join()
+    host.wait(DOUBT)
+    begun = len(host.ordered(OpenSeal))
+    host.wait(2.0)
+    assert slept.address in [order.address for order in host.ordered(OpenSeal)[begun:]]
+    assert host.knows(slept.greet())
+
+
+def test_nobody_is_told_that_a_run_is_silent_of_which_they_were_told_that_it_is_gone() -> None:
+    host = Host()
+    died = Guest(host, DIALLED).join().open_direct()
+    host.wait(SILENT_AFTER - 1.0)
+    host.feed(MemberAway(died.address))
+    Guest(host, DIALLED, address=LATER, instance=b"next run").join()
+    host.wait(DOUBT - 0.1)
+    assert len(host.told(PeerLeft)) == 1
+    assert host.told(PeerSilent) == []

@@ -396,3 +396,19 @@ def test_a_direct_path_that_dies_with_its_local_network_is_left_for_the_server()
 def test_the_room_of_an_address_is_what_stands_before_it() -> None:
     assert room_of(ADDRESS) == b""
     assert room_of(LAN + ADDRESS) == LAN
+
+
+def test_a_room_is_not_left_early_for_one_that_may_not_carry_contents() -> None:
+    host = Host(policy="lan")
+    far = Guest(host, policy="lan").join()
+    enter(host, LAN)
+    near = also(far, LAN).join()
+    near.acknowledges = False
+    host.type("typed")
+    for _ in range(8):
+        host.wait(0.5)
+        far.say(Pong(99, 0))
+    assert [state.path for state in host.session.peers()] == ["lan"]
+    host.type("more")
+    assert near.said(EditFrame)
+    host.wait(SILENT_AFTER)

@@ -473,6 +473,14 @@ def test_a_difference_that_nothing_helps_is_looked_into_less_and_less_and_told_o
     assert (warned.code, warned.message[:26]) == ("W-DIFFERS", "guest 2 holds something el")
 
 
+def test_a_difference_is_no_news_while_nothing_may_carry_contents() -> None:
+    host = Host(policy="turn")
+    guest = Guest(host).join()
+    host.wait(0.1)
+    assert ping_for(host, guest, 600, b"anything") == 0
+    assert "W-DIFFERS" not in [told.code for told in host.told(Warned)]
+
+
 @pytest.mark.parametrize("what", ["we change", "they change", "somebody comes", "somebody leaves"])
 def test_a_difference_is_looked_into_soon_when_anything_changes(what: str) -> None:
     host, guest = relayed()

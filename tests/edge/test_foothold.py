@@ -160,3 +160,58 @@ def test_what_somebody_goes_on_with_already_is_left_alone(tmp_path: Path) -> Non
         os.close(lock)
     assert registry.find(tmp_path) is None or replica.database.parent.exists()
     assert (tmp_path / registry.MARKER).exists()
+
+
+def test_the_mark_of_a_session_that_somebody_began_there_meanwhile_stays(tmp_path: Path) -> None:
+    foothold = Foothold.look(tmp_path)
+    came_to_nothing = registry.create(tmp_path, b"\1" * 32)
+    (tmp_path / registry.MARKER).unlink()
+    registry.create(tmp_path, b"\2" * 32)
+    before = everything(tmp_path)
+    foothold.take_back(came_to_nothing)
+    assert everything(tmp_path) == before
+
+
+def test_a_link_that_took_the_folders_place_leads_to_nothing_that_is_removed(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    registry.create(other, b"\2" * 32)
+    before = everything(other)
+    foothold = Foothold.look(tmp_path / "notes")
+    came_to_nothing = registry.create(tmp_path / "notes", b"\1" * 32)
+    (tmp_path / "notes").rename(tmp_path / "aside")
+    (tmp_path / "notes").symlink_to(other)
+    foothold.take_back(came_to_nothing)
+    assert everything(other) == before
+
+
+def test_what_a_person_wrote_in_place_of_our_own_is_kept(tmp_path: Path) -> None:
+    foothold = Foothold.look(tmp_path)
+    replica = registry.create(tmp_path, b"\1" * 32)
+    (tmp_path / ".weft" / ".gitignore").write_text("tmp\n")
+    foothold.take_back(replica)
+    assert everything(tmp_path) == {".weft/.gitignore": b"tmp\n"}
+
+
+def test_a_persons_link_is_not_taken_for_what_weft_made(tmp_path: Path) -> None:
+    private = tmp_path / ".weft"
+    private.mkdir()
+    (private / ".gitignore").symlink_to(tmp_path / "nothing there")
+    foothold = Foothold.look(tmp_path)
+    foothold.take_back(registry.create(tmp_path, b"\1" * 32))
+    assert (private / ".gitignore").is_symlink()
+
+
+def test_the_note_of_an_earlier_session_that_went_to_another_folder_meanwhile_stays(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    earlier = registry.create(here, b"\1" * 32)
+    earlier.database.touch()
+    (here / ".weft").rename(tmp_path / "mark")
+    foothold = Foothold.look(here)
+    came_to_nothing = registry.create(here, b"\2" * 32)
+    there.mkdir()
+    (tmp_path / "mark").rename(there / ".weft")
+    registry.find(there)
+    note = (earlier.database.parent / "place.json").read_bytes()
+    assert str(there).encode() in note
+    foothold.take_back(came_to_nothing)
+    assert (earlier.database.parent / "place.json").read_bytes() == note
