@@ -15,16 +15,19 @@ def test_the_rule_says_what_the_golden_table_says() -> None:
             assert can_be_direct(Nat(one), Nat(other)) == (path == "direct"), (one, other)
 
 
-def turn(transport: str, reach: str = "ok") -> Finding:
+DROPPED = {"blocked": "on the way", "asked": ["turn.example:3478"]}
+
+
+def turn(transport: str, reach: str = "ok", host: str = "turn.example") -> Finding:
     """What the doctor found out about a TURN server, which may have refused all the same."""
     say = ok if reach == "ok" else broken
-    return say(f"server.turn_{transport}", "TURN", "-", data={"steps": {"reach": reach}})
+    return say(f"server.turn_{transport}", "TURN", "-", data={"steps": {"reach": reach}, "host": host})
 
 
 def internet(mapping: str, filtering: str = "", *, udp: bool = True) -> list[Finding]:
     """What the doctor found out about this side."""
     if not udp:
-        return [note("internet.udp", "UDP out", "-", data={"blocked": "on the way"}), turn("tcp")]
+        return [note("internet.udp", "UDP out", "-", data=DROPPED), turn("tcp")]
     found = [ok("internet.udp", "UDP out", "-")]
     found.append(ok("internet.nat_mapping", "-", "-", data={"kind": mapping, "mapped": 1}))
     lets_in = ok("internet.nat_filtering", "-", "-", data={"kind": filtering})
@@ -36,7 +39,7 @@ HARD = internet("hard")
 NO_UDP = internet("", udp=False)
 PLAIN = internet("none")
 UDP_ONLY = [ok("internet.udp", "UDP out", "-")]
-SILENT = [note("internet.udp", "UDP out", "-", data={"blocked": "on the way"})]
+SILENT = [note("internet.udp", "UDP out", "-", data=DROPPED)]
 OWN_RULE = [note("internet.udp", "UDP out", "-", data={"blocked": "here"})]
 BARE = ("private4", "turn4")
 AT_HOME = ("private4", "seen4")
@@ -71,6 +74,9 @@ SIX_ONLY = ("public6", "turn4")
         ([turn("udp")], BARE, AT_HOME, "by the rules these two", "weft ping ben"),
         (SILENT, BARE, BARE, "it cannot be told: no STUN server", "when STUN answers"),
         ([*SILENT, turn("tcp", "failed")], BARE, AT_HOME, "nothing measured tells which", "without --only"),
+        (NO_UDP, BARE, BARE, "it cannot be told: no STUN server", "when STUN answers"),
+        ([*NO_UDP, turn("udp")], BARE, AT_HOME, "by the rules these two", "weft ping ben"),
+        ([*SILENT, turn("tcp", host="b.example")], BARE, AT_HOME, "nothing measured tells", "without --only"),
         (OWN_RULE, BARE, AT_HOME, "this side's network lets no UDP out", "here: have UDP let out"),
         (EASY, AT_HOME, ("turn4",), "it cannot be told", "weft doctor --peer ben"),
         ([], ("private6",), ("private6",), "it cannot be told", "weft doctor --peer ben"),

@@ -66,7 +66,7 @@ def our_side(findings: Sequence[Finding], here: Collection[str], there: Collecti
     data = _by_id(findings)
     ipv6 = "public6" in here and data.get("internet.route", {}).get("ipv6") is not False
     mapping = data.get("internet.nat_mapping", {})
-    if _is_blocked(findings):
+    if _is_blocked(findings, stun="seen4" in there):
         return Side(frozenset({Nat.UDP_BLOCKED}), ipv6)
     if mapping.get("kind") == "easy":
         lets_in = _BY_FILTER.get(str(data.get("internet.nat_filtering", {}).get("kind")))
@@ -105,13 +105,20 @@ def _by_showing(shown: Collection[str], *, stun: bool, udp: bool) -> frozenset[N
     return fits - {Nat.UDP_BLOCKED} if udp else fits
 
 
-def _is_blocked(findings: Sequence[Finding]) -> bool:
-    """Whether this side surely lets no UDP out: a rule here says so, or servers answer by everything else."""
+def _is_blocked(findings: Sequence[Finding], *, stun: bool) -> bool:
+    """Whether this side surely lets no UDP out.
+
+    A rule here says so; or a machine that was asked by UDP answers by everything else, and *stun*: the other
+    side was seen by a STUN server, so it is not the server that takes no UDP from anybody.
+    """
     udp = next((each for each in findings if each.id == "internet.udp"), None)
     if udp is None or udp.verdict is not Verdict.NOTE or _has_udp(findings):
         return False
-    others = (each for each in findings if each.id in ("server.turn_tcp", "server.turn_tls"))
-    return udp.data.get("blocked") == "here" or ("blocked" in udp.data and any(map(_answered, others)))
+    asked = udp.data.get("asked")
+    hosts = {str(each).rpartition(":")[0] for each in asked} if isinstance(asked, list) else set()
+    streams = (each for each in findings if each.id in ("server.turn_tcp", "server.turn_tls"))
+    is_up = any(_answered(each) and each.data.get("host") in hosts for each in streams)
+    return udp.data.get("blocked") == "here" or (stun and is_up)
 
 
 def _has_udp(findings: Sequence[Finding]) -> bool:
