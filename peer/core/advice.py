@@ -5,7 +5,7 @@ from typing import Final
 
 from peer.core.policy import ways
 
-__all__ = ["NOTHING_YET", "NOT_THROUGH", "NO_TURN", "TURN_REFUSES", "no_path"]
+__all__ = ["NOTHING_YET", "NOT_THROUGH", "NO_TURN", "TURN_REFUSES", "fell_silent", "no_path"]
 
 NOTHING_YET: Final = "nothing answered yet"
 """Why there is no direct path while the first attempt is under way."""
@@ -22,6 +22,11 @@ _WORDS: Final = {"udp": "UDP", "tcp": "TCP", "tls": "TLS"}
 _RELAX: Final = (
     "start this side and the other one with --path auto, so that contents may go through the server"
 )
+
+
+def fell_silent(path: str) -> str:
+    """Why a direct path of this kind was given up."""
+    return f"nothing came through the {'TURN server' if path == 'turn' else 'direct path'} any more"
 
 
 def no_path(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from peer.core.actions import Action
-from peer.core.advice import NOTHING_YET
+from peer.core.advice import NOT_THROUGH, NOTHING_YET
 from peer.core.carrier import Lane
 from peer.core.carriers import ACK_WITHIN, Carrier
 from peer.core.detour import DETOUR_AFTER
@@ -239,6 +239,7 @@ class Link:
         self._heard_before = self.heard
         self.retired, self.retired_until = self.direct, now + OVERLAP
         self.direct = carrier
+        self.why_not = NOT_THROUGH  # in case it goes over TURN
 
     def doubt(self, now: float) -> None:
         """The server says that they left; a direct path that stands has a moment to prove otherwise."""

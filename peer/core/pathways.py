@@ -10,7 +10,7 @@ from typing import Final
 
 from peer.core import rooms
 from peer.core.actions import Action, Tell
-from peer.core.advice import NOT_THROUGH, no_path
+from peer.core.advice import fell_silent, no_path
 from peer.core.carrier import Lane
 from peer.core.carriers import Carrier
 from peer.core.dialing import REDIAL_EVERY, Dialing, Plan
@@ -190,7 +190,6 @@ class Pathways:
         carrier = Carrier(event.attempt, now, event.path, event.address)
         link.open_direct(carrier, now)
         link.told_why_not = False
-        link.why_not = NOT_THROUGH  # in case it goes over TURN
         link.decide()
         link.checked_until = None
         if link.relay is not None:
@@ -304,8 +303,7 @@ class Pathways:
             rooms.probe(link, now, self._summary)
         elif now >= self._dead_at(link, direct):
             link.checked_until = None
-            way = "TURN server" if direct.path == "turn" else "direct path"
-            self._broken(link, Attempt(int(direct.key)), f"nothing came through the {way} any more", now)
+            self._broken(link, Attempt(int(direct.key)), fell_silent(direct.path), now)
 
     @staticmethod
     def _doubtful_since(link: Link, direct: Carrier) -> float:
