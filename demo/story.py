@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Final
 
 from demo.programs import DemoFailed, Program, wait_until
+from peer.cli.wording import wrap
 
-__all__ = ["main"]
+__all__ = ["lines", "main"]
 
 SAMPLE: Final = Path(__file__).with_name("notes")
 SHARED_FILE: Final = "shopping.md"
 LINES_EACH: Final = 20
 SAVES_MEASURED: Final = 20
+DID: Final = 25
+"""Columns for what somebody does; the longest of the story."""
 PAUSE_SECONDS: Final = 0.03
 """Between two saves, on average: faster than anyone, so that many cross each other on the way."""
 SETTLE_SECONDS: Final = 10.0
@@ -35,10 +38,11 @@ class Story:
         self.ben = place / "ben" / "notes"
         self._began = time.perf_counter()
 
-    def say(self, who: str, what: str) -> None:
-        """Print one line of the story."""
+    def say(self, who: str, did: str, outcome: str) -> None:
+        """Print one step of the story."""
         passed = time.perf_counter() - self._began
-        sys.stdout.write(f"  {passed:4.1f} s  {who:<7} {what}\n")
+        width = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 0
+        sys.stdout.write("\n".join(lines(passed, who, did, outcome, width)) + "\n")
         sys.stdout.flush()
 
     def start(self, name: str, *arguments: str) -> Program:
@@ -60,25 +64,24 @@ class Story:
     def _meet(self) -> None:
         server = self.start("server", "serve", "--host", "127.0.0.1", "--port", "0")
         url = str(server.wait_for("server.listening")["url"])
-        self.say("server", f"weft serve                     listens on {url}")
+        self.say("server", "weft serve", f"listens on {url}")
         shutil.copytree(SAMPLE, self.anna)
         anna = self.start("anna", "share", str(self.anna), "--server", url, "--name", "anna")
         link = str(anna.wait_for("invite.ready")["link"])
-        self.say(
-            "anna",
-            f"weft share notes               invites: {link[:14]}…{link[-6:]} ({len(link)} characters)",
-        )
+        shown = f"{link[:14]}…{link[-6:]}"
+        self.say("anna", "weft share notes", f"invites: {shown} ({len(link)} characters)")
         ben = self.start("ben", "join", link, str(self.ben), "--name", "ben")
         done = ben.wait_for("sync.done")
         wait_until(lambda: _tree(self.anna) == _tree(self.ben), SETTLE_SECONDS, "the same files at ben's")
         self.say(
             "ben",
-            f"weft join LINK notes           has all {len(_tree(self.ben))} files, "
+            "weft join LINK notes",
+            f"has all {len(_tree(self.ben))} files, "
             f"{float(str(done['took_ms'])):.0f} ms after they met on the relay",
         )
         paths = [each.wait_for("peer.path", path="direct") for each in (anna, ben)]
         took = max(float(str(path["took_ms"])) for path in paths)
-        self.say("both", f"path: direct                   from machine to machine after {took:.0f} ms")
+        self.say("both", "path: direct", f"from machine to machine after {took:.0f} ms")
 
     def _type_at_once(self) -> None:
         folders = {"anna": self.anna, "ben": self.ben}
@@ -94,10 +97,7 @@ class Story:
             return one == other and all(one.splitlines().count(line) == 1 for line in lines)
 
         wait_until(merged, SETTLE_SECONDS, f"equal files with each of the {len(lines)} lines exactly once")
-        self.say(
-            "both",
-            f"each save {SHARED_FILE} {LINES_EACH} times  at once: both files equal, each line is there once",
-        )
+        self.say("both", f"{LINES_EACH} saves each, at once", "both files equal, each line is there once")
 
     def _measure(self) -> None:
         times = []
@@ -106,8 +106,8 @@ class Story:
             times.append(_measure_one(here, there, f"- measured {number}") * 1000)
         self.say(
             "both",
-            f"file saved → file changed      {statistics.median(times):.0f} ms"
-            f" (median of {len(times)}, slowest {max(times):.0f} ms)",
+            "file saved → file changed",
+            f"{statistics.median(times):.0f} ms (median of {len(times)}, slowest {max(times):.0f} ms)",
         )
 
     def end(self) -> None:
@@ -123,7 +123,7 @@ class Story:
         wrong = {name: code for name, code in codes.items() if code != 130}
         if wrong:
             raise DemoFailed(f"after Ctrl-C the exit code has to be 130, and was {wrong}")
-        self.say("all", "Ctrl-C                         said goodbye and ended")
+        self.say("all", "Ctrl-C", "said goodbye and ended")
 
     def explain_how_to_go_on(self) -> None:
         """Say where everything is and how to stop it."""
@@ -133,6 +133,12 @@ class Story:
             f"  {self.anna}\n  {self.ben}\n"
             f"To stop, and remove them:\n  kill {pids}; sleep 1; rm -r {shlex.quote(str(self.place))}\n"
         )
+
+
+def lines(passed: float, who: str, did: str, outcome: str, width: int) -> list[str]:
+    """One step, *passed* seconds after the beginning, in *width* columns; 0 for a single line."""
+    before = f"  {passed:4.1f} s  {who:<7} {did:<{DID}}  "
+    return wrap(before + outcome, width, indent=len(before)) if width else [before + outcome]
 
 
 def _measure_one(here: Path, there: Path, line: str) -> float:

@@ -2,7 +2,9 @@
 
 import os
 import secrets
+import shlex
 from importlib.resources import files
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -95,10 +97,22 @@ def turn_config(
         raise click.UsageError(f"cannot write {problem.filename}: {problem.strerror}") from problem
     for path in written:
         click.echo(path)
-    click.echo(
-        f"next: read turn-config/README.md, then  weft turn-check turn:{domain}:{config.port}", err=True
-    )
+    _advise(config, secret_file)
     return 0
+
+
+def _advise(config: TurnConfig, secret_file: Path) -> None:
+    loopback = [address for address in config.external if ip_address(address).is_loopback]
+    if loopback:
+        click.echo(
+            f"warning: coturn refuses to relay to {loopback[0]} (loopback), so no path will come about; "
+            "give --external-ip an address that others reach",
+            err=True,
+        )
+    check = (
+        f"weft turn-check turn:{config.domain}:{config.port} --secret-file {shlex.quote(str(secret_file))}"
+    )
+    click.echo(f"next: read turn-config/README.md, then  {check}", err=True)
 
 
 def _secrets(path: Path) -> tuple[str, ...]:

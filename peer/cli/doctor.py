@@ -120,7 +120,9 @@ def _peer(name: str | None, findings: Sequence["Finding"]) -> list["Finding"]:
     _, session, found = find_peer(name)
     server = session.get("server")
     url = server.get("url") if isinstance(server, dict) else None
-    return probe(found, lambda path: path_words(path, host(str(url or "the server"))), findings)
+    return probe(
+        found, lambda path, address: path_words(path, host(str(url or "the server")), address), findings
+    )
 
 
 def record(findings: Sequence["Finding"], place: str | None) -> dict[str, object]:

@@ -96,7 +96,7 @@ class PeopleLines:
         for peer, (due, notice) in list(self._first.items()):
             if now >= due:
                 del self._first[peer]
-                self._show_path(notice, f"   {moment(notice.took_ms)} after meeting")
+                self._show_path(notice, _since_meeting(notice))
 
     def _stage(self, name: str, notice: ConnectStage) -> None:
         """Steps that went well wait for their peer's line; one that failed has its own."""
@@ -135,14 +135,14 @@ class PeopleLines:
             self.flush(now)
             return
         moved = self._paths[peer] != notice.path and peer not in self._silent
-        self._show_path(notice, f"   {moment(notice.took_ms)} after meeting" if moved else "", now=moved)
+        self._show_path(notice, _since_meeting(notice) if moved else "", now=moved)
 
     def _show_path(self, notice: PeerPath, took: str, *, now: bool = False) -> None:
         peer = notice.peer
         back = "back, " if peer in self._silent else ""
         self._paths[peer] = notice.path
         self._silent.discard(peer)
-        delay = f", {moment(notice.rtt_ms)}" if notice.rtt_ms is not None else ""
+        delay = f", round trip {moment(notice.rtt_ms)}" if notice.rtt_ms is not None else ""
         words = f"{back}{'now ' if now else ''}{path_words(notice.path, self.server)}"
         self._event(f"{plain(notice.name)}: {words}{delay}{self._dim(took)}")
 
@@ -158,3 +158,7 @@ class PeopleLines:
         self._paths.pop(peer, None)
         self._where.pop(peer, None)
         self._first.pop(peer, None)
+
+
+def _since_meeting(notice: PeerPath) -> str:
+    return f"   found {moment(notice.took_ms)} after meeting"

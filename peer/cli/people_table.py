@@ -13,8 +13,6 @@ __all__ = ["lines", "short", "worst"]
 GAP: Final = 2
 """Columns between two cells."""
 NAME_LIMIT: Final = 24
-ADDRESS_LIMIT: Final = 48
-"""The longest IPv6 address with its port."""
 WHERE_LEAST: Final = 8
 """Characters of a file's name that are left when the terminal is too narrow."""
 
@@ -99,12 +97,10 @@ def _forms(server: str) -> list[list[Column]]:
         return _path(peer, server)
 
     def addressed(peer: Peer) -> str:
-        address = peer.get("address")
-        return f"{path(peer)} {plain(str(address), ADDRESS_LIMIT)}" if address else path(peer)
+        return _path(peer, server, str(peer.get("address") or ""))
 
     def brief(peer: Peer) -> str:
-        word = peer.get("path")
-        return {"relay": "relayed", "turn": "relayed (TURN)"}.get(str(word), path(peer))
+        return "relayed" if peer.get("path") == "relay" else path(peer)
 
     name: Column = ("NAME", lambda peer: plain(str(peer.get("name", "-")), NAME_LIMIT))
     rest: list[Column] = [("RTT", _rtt), ("SENT/GOT", _bytes), ("WHERE", _where)]
@@ -131,12 +127,12 @@ def _state(peer: Peer) -> str:
     return plain(state, 16)
 
 
-def _path(peer: Peer, server: str) -> str:
+def _path(peer: Peer, server: str, address: str = "") -> str:
     heard = peer.get("heard_s")
     if isinstance(heard, int | float):
         return f"last heard {duration(heard)} ago"
     path = peer.get("path")
-    return path_words(path, server) if isinstance(path, str) else "-"
+    return path_words(path, server, address) if isinstance(path, str) else "-"
 
 
 def _rtt(peer: Peer) -> str:

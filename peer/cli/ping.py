@@ -118,11 +118,10 @@ def _voice(output: Output, session: dict[str, object]) -> Voice:
 
 
 def _sentence(answer: Answer, relay: str) -> str:
-    address = f" {plain(str(answer['address']))}" if answer.get("address") else ""
     rtt = answer.get("rtt_ms")
     took = f"{rtt:.1f} ms" if isinstance(rtt, int | float) else "-"
-    way = path_words(str(answer.get("path")), relay)
-    return f"pong from {plain(str(answer.get('name')))} in {took}, {way}{address}"
+    way = path_words(str(answer.get("path")), relay, str(answer.get("address") or ""))
+    return f"pong from {plain(str(answer.get('name')))} in {took}, {way}"
 
 
 def _summarise(output: Output, answers: list[Answer | None]) -> None:

@@ -20,8 +20,11 @@ _CLASSES: Final = (
     ("is_private", "private"),
 )
 _LINK: Final = re.compile(r"weft:[A-Za-z0-9_\-=+/.~%#?&]+|https?://\S*#\S+")
-_URL: Final = re.compile(r"\b(?:https?|wss?)://[^\s,;)\]]+")
-_PATH: Final = re.compile(r"(?<![\w.])(?:~|/)[\w.@+\-]*(?:/[\w.@+\- ]*[\w.@+\-]|/)+|(?<![\w/])[A-Z]:\\\S+")
+_URL: Final = re.compile(r"\b(?:https?|wss?)://(?=[^\s,;)\]]*\w)[^\s,;)\]]+")
+_NO_NAME: Final = r"(?!/+(?![/\w.@+\-]))"  # slashes alone, as in our own words "use https://"
+_PATH: Final = re.compile(
+    rf"(?<![\w.]){_NO_NAME}(?:~|/)[\w.@+\-]*(?:/[\w.@+\- ]*[\w.@+\-]|/)+|(?<![\w/])[A-Z]:\\\S+"
+)
 _LONG: Final = re.compile(r"\b[0-9a-fA-F]{16,}\b|\b[A-Za-z0-9+/_\-]{32,}={0,2}")
 _IPV4: Final = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
 _SIX: Final = r"((?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4})(?:%\w+)?"

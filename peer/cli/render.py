@@ -101,7 +101,7 @@ class Terminal:
         )
         self._people.server = self._server
         self._progress: dict[str, float] = {}
-        self._server_lost, self._has_server = False, True
+        self._has_server, self._lost_because = True, set[str]()
         self._reached_ms: float | None = None
         self._session: SessionLike | None = None
         self._began = steady()
@@ -306,21 +306,24 @@ class Terminal:
     def _server_state(self, notice: ServerState) -> None:
         if notice.state == "lost":
             why = plain(notice.detail).removeprefix(f"the server {self._server}: ")
-            self._event(f"{self._server} cannot be reached: {why.removeprefix('no connection: ')}")
-            if not self._server_lost:
+            why = why.removeprefix("no connection: ")
+            if not self._lost_because:
+                self._event(f"{self._server} cannot be reached: {why}")
                 self._advise("who is connected stays so; from elsewhere nobody joins meanwhile")
-            self._server_lost = True
+            elif why not in self._lost_because:
+                self._event(self._dim(f"{self._server}: {why}"))
+            self._lost_because.add(why)
             return
         before = self._server
         self._server = self._people.server = host(notice.server) if notice.server else before
         took, self._reached_ms = self._reached_ms, None
-        if took is not None and not self._server_lost:  # else `is back` says it
+        if took is not None and not self._lost_because:  # else `is back` says it
             self._event(self._dim(f"{self._server} reached in {moment(took)}"))
         if before not in (self._server, "the server"):
             self._event(f"others are met at {self._server} now")
-        elif self._server_lost:
+        elif self._lost_because:
             self._event(f"{self._server} is back")
-        self._server_lost = False
+        self._lost_because.clear()
 
     def _trouble(self, notice: Warned | Trouble) -> None:
         if notice.code == "W-ALONE":

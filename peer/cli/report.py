@@ -75,7 +75,7 @@ def report(server: str | None, target: Path | None, yes: bool, no_input: bool, o
     files, counts = collect(server)
     if not output.json and not output.quiet:
         _list(files, counts)
-    if not yes and not click.confirm(f"  Write {target} ?", default=True, err=True):
+    if not yes and not click.confirm(f"  Write {target}?", default=True, err=True):
         return ExitCode.OK
     _write(target, files)
     if output.json:

@@ -3,6 +3,9 @@
 import asyncio
 import json
 import math
+import shlex
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,14 +15,14 @@ import click
 from peer.cli.errors import Failure, Problem
 from peer.cli.exit_codes import ExitCode
 from peer.cli.options import Output, output_options
-from peer.cli.wording import plain
+from peer.cli.wording import plain, wrap
 
 if TYPE_CHECKING:
     import ssl
 
     from peer.edge.turn_check import Step
 
-__all__ = ["turn_check"]
+__all__ = ["lines", "turn_check"]
 
 SCHEMA: Final = 1
 
@@ -31,6 +34,9 @@ DETAIL_LIMIT: Final = 400
 
 SECRET_LIMIT: Final = 65_536
 """Bytes of a file of secrets; it has some lines."""
+
+UNDER_STEP: Final = 6
+"""Columns before what goes on below a step: its sign stays alone at the left."""
 
 _MARKS: Final = {"ok": "ok", "note": "note", "failed": "FAIL", "skipped": "-"}
 _EXITS: Final = {"ok": ExitCode.OK, "note": ExitCode.DEGRADED, "failed": ExitCode.FAILURE}
@@ -79,14 +85,21 @@ def turn_check(
         ]
         click.echo(json.dumps({"schema": SCHEMA, "url": url, "outcome": outcome, "steps": listed}))
     elif not output.quiet:
-        click.echo("\n".join(line for step in steps for line in _lines(step)))
+        width = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 0
+        click.echo("\n".join(line for step in steps for line in lines(step, width)))
     return _EXITS[outcome]
 
 
-def _lines(step: "Step") -> list[str]:
+def lines(step: "Step", width: int = 0) -> list[str]:
+    """One step for people, in *width* columns; 0 for lines of any length, as programs like them."""
     head = f"{_MARKS[step.outcome]:<4}  {step.transport:<3}  {step.ms:>7.1f} ms  {step.name:<23} "
-    found = [head + plain(step.detail, DETAIL_LIMIT)]
-    return [*found, f"      do: {plain(step.do, DETAIL_LIMIT)}"] if step.do else found
+    found = _wrapped(head + plain(step.detail, DETAIL_LIMIT), width, UNDER_STEP)
+    do = f"{' ' * UNDER_STEP}do: {plain(step.do, DETAIL_LIMIT)}"
+    return [*found, *_wrapped(do, width, UNDER_STEP + 4)] if step.do else found
+
+
+def _wrapped(text: str, width: int, indent: int) -> list[str]:
+    return wrap(text, width, indent=indent) if width else [text]
 
 
 def _signed(path: Path) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -97,16 +110,22 @@ def _signed(path: Path) -> tuple[tuple[str, str], tuple[str, str]]:
         with path.open("rb") as file:
             secret = turn_secrets(file.read(SECRET_LIMIT).decode())[0]
     except (OSError, ValueError) as error:
-        raise Failure(
-            Problem(
-                "E-TURN-SECRET",
-                ExitCode.USAGE,
-                f"{path} cannot be used: {error}",
-                do="weft turn-config --help",
-            )
-        ) from error
+        raise Failure(_no_secret(path, error)) from error
     now = math.ceil(time.time())
     return sign(secret, now + LIFE_SECONDS, "turn-check"), sign(secret, now - 24 * 3600, "turn-check")
+
+
+def _no_secret(path: Path, error: OSError | ValueError) -> Problem:
+    do = "name the file that  weft serve --turn-secret-file  reads"
+    if isinstance(error, FileNotFoundError):
+        do += f", or make one with  weft turn-config --domain NAME --secret-file {shlex.quote(str(path))}"
+    return Problem("E-TURN-SECRET", ExitCode.USAGE, f"{path} cannot be used: {_why(error)}", do=do)
+
+
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 def _trust(ca_file: Path | None) -> "ssl.SSLContext | None":
@@ -117,6 +136,5 @@ def _trust(ca_file: Path | None) -> "ssl.SSLContext | None":
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # of which ssl.SSLError is one
-        raise Failure(
-            Problem("E-CA-FILE", ExitCode.USAGE, f"{ca_file} cannot be used: {error}", do="name a PEM file")
-        ) from error
+        message = f"{ca_file} cannot be used: {_why(error)}"
+        raise Failure(Problem("E-CA-FILE", ExitCode.USAGE, message, do="name a PEM file")) from error

@@ -25,6 +25,9 @@ __all__ = [
 NAME_LIMIT: Final = 120
 """Characters shown of a name or path that came from somebody else."""
 
+ADDRESS_LIMIT: Final = 48
+"""The longest IPv6 address with its port."""
+
 _COLOR: Final = re.compile("\x1b\\[[0-9;]*m")
 """What `paint` puts around a text; it takes no room."""
 
@@ -107,15 +110,18 @@ def host(server: str) -> str:
     return plain(address.rpartition("@")[2]) or "the server"
 
 
-def path_words(path: str, server: str) -> str:
-    """What carries a link, in the same words on both sides."""
+def path_words(path: str, server: str, address: str = "") -> str:
+    """What carries a link, in the same words on both sides; *server* is the one that introduces.
+
+    A TURN server is another program, maybe elsewhere: the *address* of such a path is one of its own.
+    """
     words = {
         "lan": "on this network",
         "direct": "direct",
-        "turn": f"relayed by {server} (TURN)",
+        "turn": "relayed by TURN" + (" at" if address else ""),
         "relay": f"relayed by {server} (end-to-end encrypted)",
     }
-    return words.get(path, plain(path))
+    return " ".join(filter(None, (words.get(path, plain(path)), plain(address, ADDRESS_LIMIT))))
 
 
 def place(folder: Path) -> str:

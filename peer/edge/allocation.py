@@ -6,9 +6,10 @@ turn but without waiting for each other (RFC 8305, "happy eyeballs").
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from peer.edge.ice import SOCKET_BUFFER
 from peer.edge.ice_servers import TurnServer
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
     from aioice.ice import StunProtocol
     from aioice.turn import TurnClientTcpProtocol, TurnClientUdpProtocol
 
-__all__ = ["Relayed", "allocate", "give_back"]
+__all__ = ["FAREWELL_SECONDS", "Relayed", "allocate", "give_back"]
+
+FAREWELL_SECONDS: Final = 2.0
+"""For a server to take an address back: a question and two repetitions over UDP.  aioice asks for 32 s, and
+until then it closes nothing; an address that is not taken back expires by itself."""
 
 Relayed = tuple["Candidate", "StunProtocol"]
 
@@ -115,6 +120,7 @@ async def _relayed(
 
     protocol = StunProtocol(connection)
     relay = TurnTransport(client)
+    _part_in_time(client)
     try:
         await relay._connect(protocol)
     except BaseException as error:
@@ -136,3 +142,18 @@ async def _relayed(
         related_port=9,
     )
     return protocol.local_candidate, protocol
+
+
+def _part_in_time(client: "TurnClientUdpProtocol | TurnClientTcpProtocol") -> None:
+    """Let *client* close within `FAREWELL_SECONDS`, whether its server still answers or not."""
+    delete = client.delete
+
+    async def delete_in_time() -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await delete()
+                return
+        client.transport.abort()  # a close would wait for what TCP or TLS still want to say to the server
+
+    replace: Callable[[object, str, object], None] = setattr
+    replace(client, "delete", delete_in_time)

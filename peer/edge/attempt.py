@@ -395,6 +395,6 @@ class DirectPath:
         if self._search is not None:
             await asyncio.wait({self._search}, timeout=CLOSE_SECONDS)
         if self._wire is not None:
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError), ice.ended(self._wire.ice):
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self._wire.pc.close()

@@ -7,6 +7,7 @@ right at one documented place.  `install` costs the import of aioice and is call
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
@@ -27,6 +28,7 @@ __all__ = [
     "classify_path",
     "describe_path",
     "end_consent_with",
+    "ended",
     "enlarge_buffers",
     "gather_only",
     "give_up_only_if",
@@ -233,6 +235,25 @@ def end_consent_with(connection: "Connection") -> None:
     replace(connection, "query_consent", ask_while_open)
 
 
+@contextlib.contextmanager
+def ended(connection: "Connection") -> Iterator[None]:
+    """After a close of *connection*, even one that was cut short, nothing of it is left.
+
+    aiortc's monitor of the connection waits for an event that aioice sends at the very end of a close.
+    """
+    from aioice.ice import ConnectionClosed
+
+    try:
+        yield
+    finally:
+        for protocol in connection._protocols:
+            protocol.transport.close()
+        connection._protocols.clear()
+        if connection._event_waiter is not None:
+            connection._emit_event(ConnectionClosed())
+            connection._closed = True
+
+
 def classify_path(local: tuple[str, str], remote: tuple[str, str], own_hosts: Collection[str]) -> str:
     """Name the path between two chosen candidates, each given as (type, host).
 
@@ -248,13 +269,18 @@ def classify_path(local: tuple[str, str], remote: tuple[str, str], own_hosts: Co
 
 
 def describe_path(connection: "Connection") -> tuple[str, str]:
-    """Return the kind of path that *connection* settled on, and the other side's address for people."""
+    """Return the kind of path that *connection* settled on, and an address for people.
+
+    Of `turn` that is the relayed one, at the TURN server that we use, or else at the other side's; of all
+    others it is the other side's own.
+    """
     pair = connection._nominated[1]
     local, remote = pair.local_candidate, pair.remote_candidate
     own = {candidate.host for candidate in connection.local_candidates}
     kind = classify_path((local.type, local.host), (remote.type, remote.host), own)
-    host = f"[{remote.host}]" if ":" in remote.host else remote.host
-    return kind, f"{host}:{remote.port}"
+    shown = local if local.type == "relay" else remote
+    host = f"[{shown.host}]" if ":" in shown.host else shown.host
+    return kind, f"{host}:{shown.port}"
 
 
 def _is_one_link(one: str, other: str) -> bool:

@@ -48,7 +48,7 @@ def test_a_wide_terminal_shows_everything() -> None:
     shown = lines(SESSION)
     ben = "ben editing on this network 192.168.1.23:41233 2 ms 41 kB / 12 kB chapters/one.md"
     assert shown[2].split() == ben.split()
-    assert " idle 3 min  relayed by pad.example.org (TURN) 203.0.113.9:49160  61 ms  9 kB / 1 kB" in shown[3]
+    assert " idle 3 min  relayed by TURN at 203.0.113.9:49160  61 ms  9 kB / 1 kB" in shown[3]
     assert shown[3].endswith("(1 edit waits)")
     assert " ".join(shown[4].split()) == "dora away last heard 47 s ago - - (12 edits wait)"
     assert len({line.index(cell) for line, cell in zip(shown[2:4], ("2 ms", "61 ms"), strict=True)}) == 1

@@ -47,6 +47,8 @@ from tests.cli.fake_session import LINK, FakeSession
 
 SHARE = Setting("share", "notes/", server="https://pad.example.org", presence=True)
 
+RELAYED = "relayed by pad.example.org (end-to-end encrypted)"
+
 
 class Screen:
     """A terminal view with a clock that the test turns."""
@@ -136,11 +138,11 @@ def test_a_server_that_stays_away_is_named_once_in_each_line_and_advice_is_given
         "the server pad.example.org: it was stopped, or is restarting",
         "the server pad.example.org: no connection: refused",
     )
-    screen.tell(ServerState("lost", gone), ServerState("lost", down))
+    screen.tell(ServerState("lost", gone), ServerState("lost", down), ServerState("lost", gone))
     assert screen.lines() == [
         "pad.example.org cannot be reached: it was stopped, or is restarting",
         "who is connected stays so; from elsewhere nobody joins meanwhile",
-        "pad.example.org cannot be reached: refused",
+        "pad.example.org: refused",
     ]
 
 
@@ -217,13 +219,13 @@ def test_people_come_change_path_fall_silent_and_go() -> None:
     assert screen.lines() == [
         "ben joined",
         "chen joined as viewer",
-        "ben: relayed by pad.example.org (end-to-end encrypted), 61 ms   10 ms after meeting",
-        "ben: now direct, 24 ms   1.9 s after meeting",
+        f"ben: {RELAYED}, round trip 61 ms   found 10 ms after meeting",
+        "ben: now direct, round trip 24 ms   found 1.9 s after meeting",
         "ben: direct",
-        "chen: on this network, 2 ms   900 ms after meeting",
-        "dora: relayed by pad.example.org (TURN), 70 ms   900 ms after meeting",
+        "chen: on this network, round trip 2 ms   found 900 ms after meeting",
+        "dora: relayed by TURN, round trip 70 ms   found 900 ms after meeting",
         "ben was last heard 6.5 s ago; waiting",
-        "ben: back, direct, 24 ms",
+        "ben: back, direct, round trip 24 ms",
         "ben left",
         "chen is gone: nothing was heard for too long",
         "dora was cut off: refused",
@@ -242,9 +244,9 @@ def test_a_first_path_that_a_better_one_replaces_at_once_has_no_line() -> None:
     )
     assert screen.view.patience() is None
     assert screen.lines() == [
-        "ben: direct, 2 ms   42 ms after meeting",
+        "ben: direct, round trip 2 ms   found 42 ms after meeting",
         "dora left",
-        "chen: relayed by pad.example.org (end-to-end encrypted), 60 ms   10 ms after meeting",
+        f"chen: {RELAYED}, round trip 60 ms   found 10 ms after meeting",
         "chen was last heard 6.5 s ago; waiting",
     ]
 
@@ -495,6 +497,9 @@ def test_numbers_are_said_as_people_say_them(tmp_path: Path, monkeypatch: pytest
     assert [count(n, "file") for n in (0, 1, 1200)] == ["0 files", "1 file", "1,200 files"]
     assert host("https://ben:secret@pad.example.org:8443/x") == "pad.example.org:8443"
     assert path_words("new", "s") == "new"
+    assert path_words("direct", "s", "192.0.2.1:4") == "direct 192.0.2.1:4"
+    assert path_words("turn", "s:8787", "192.0.2.1:49160") == "relayed by TURN at 192.0.2.1:49160"
+    assert path_words("turn", "s:8787") == "relayed by TURN"
     (tmp_path / "notes").mkdir()
     (tmp_path / "a.md").touch()
     monkeypatch.chdir(tmp_path)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from demo.programs import DemoFailed, wait_until
+from demo.story import lines
 
 pytestmark = pytest.mark.e2e
 
@@ -42,6 +43,16 @@ def test_the_demo_tells_its_story_and_leaves_nothing_behind(tmp_path: Path, pati
     )
     assert shape(run.stdout) == shape(f"Three{transcript}"), "the README shows another demo than this"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_story_in_a_narrow_terminal_breaks_no_word_and_keeps_its_columns() -> None:
+    told = lines(1.0, "ben", "weft join LINK notes", "has all 4 files, 7 ms after they met on the relay", 80)
+    assert told == [
+        "   1.0 s  ben     weft join LINK notes       has all 4 files, 7 ms after they",
+        "                                             met on the relay",
+    ]
+    (url,) = lines(1.0, "server", "weft serve", "listens on http://127.0.0.1:46353", 80)
+    assert len(url) <= 80
 
 
 def test_a_demo_without_the_product_fails_with_the_reason(tmp_path: Path) -> None:

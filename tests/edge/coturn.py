@@ -23,11 +23,12 @@ START_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Coturn:
-    """Where the server listens, and the certificate that makes its TLS believable."""
+    """Where the server listens, the certificate that makes its TLS believable, and its process."""
 
     port: int
     tls_port: int
     certificate: Path
+    pid: int
 
     def server(self, *kinds: str) -> IceServer:
         """How clients know it, for these of `ladder.KINDS`."""
@@ -71,7 +72,7 @@ async def coturn(folder: Path, *more: str) -> AsyncIterator[Coturn]:
     try:
         await accepting(port)
         await accepting(tls_port)
-        yield Coturn(port, tls_port, certificate)
+        yield Coturn(port, tls_port, certificate, process.pid)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()

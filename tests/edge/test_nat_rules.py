@@ -34,6 +34,8 @@ def internet(mapping: str, filtering: str = "", *, udp: bool = True) -> list[Fin
     return [*found, lets_in] if filtering else found
 
 
+WORDS = "{} {}".format
+"""Names a path and its address."""
 EASY = internet("easy", "address-and-port-dependent")
 HARD = internet("hard")
 NO_UDP = internet("", udp=False)
@@ -87,7 +89,7 @@ def test_the_reason_follows_from_both_sides(
     findings: list[Finding], here: tuple[str, ...], there: tuple[str, ...], cause: str, do: str
 ) -> None:
     peer = {"name": "ben", "path": "relay", "shown_here": list(here), "shown_there": list(there)}
-    path, *sides = peer_path.probe(peer, str, findings)
+    path, *sides = peer_path.probe(peer, WORDS, findings)
     assert cause in path.cause
     assert do in path.do
     assert [each.id for each in sides] == ["peer.here", "peer.there"]
@@ -96,7 +98,7 @@ def test_the_reason_follows_from_both_sides(
 
 def test_two_in_parts_of_one_network_are_not_told_that_a_router_is_symmetric() -> None:
     peer = {"name": "ben", "path": "turn", "shown_here": AT_HOME, "shown_there": AT_HOME, "one_router": True}
-    path, _, there = peer_path.probe(peer, str, EASY)
+    path, _, there = peer_path.probe(peer, WORDS, EASY)
     assert "one router" in path.cause
     assert "symmetric" in str(there.data["nat"])
     assert "port-restricted" in str(there.data["nat"])
@@ -104,21 +106,21 @@ def test_two_in_parts_of_one_network_are_not_told_that_a_router_is_symmetric() -
 
 def test_both_sides_are_named_side_by_side() -> None:
     peer = {"name": "ben", "path": "relay", "shown_here": WITH_IPV6, "shown_there": AT_HOME}
-    _, here, there = peer_path.probe(peer, str, EASY)
+    _, here, there = peer_path.probe(peer, WORDS, EASY)
     assert here.found == "a router that lets in exactly who was asked (port-restricted); IPv6"
     assert here.data == {"nat": ["port-restricted"], "ipv6": True, "showed": list(WITH_IPV6)}
     assert there.data["nat"] == ["symmetric"]
     assert "no IPv6" in there.found
-    _, _, unsure = peer_path.probe(peer, str, HARD)
+    _, _, unsure = peer_path.probe(peer, WORDS, HARD)
     assert unsure.data["nat"] == ["port-restricted", "symmetric"]
 
 
 def test_without_nat_it_is_not_concluded_that_no_udp_gets_out() -> None:
     peer = {"name": "ben", "path": "relay", "shown_here": BARE, "shown_there": BARE}
-    _, here, there = peer_path.probe(peer, str, PLAIN)
+    _, here, there = peer_path.probe(peer, WORDS, PLAIN)
     assert here.found == "IPv4 without NAT; no IPv6"
     assert there.found.startswith("IPv4 without NAT, or no UDP gets out; no IPv6")
-    _, here, there = peer_path.probe(peer, str, UDP_ONLY)
+    _, here, there = peer_path.probe(peer, WORDS, UDP_ONLY)
     assert here.found == "what stands before its IPv4 is not known; no IPv6"
     assert "UDP-blocked" not in str(here.data["nat"])
     assert "UDP-blocked" in str(there.data["nat"])
@@ -126,26 +128,26 @@ def test_without_nat_it_is_not_concluded_that_no_udp_gets_out() -> None:
 
 def test_whoever_is_on_a_path_over_the_turn_address_of_the_other_has_udp() -> None:
     peer = {"name": "ben", "path": "turn", "shown_here": BARE, "shown_there": ("private4",)}
-    path, _, there = peer_path.probe(peer, str, PLAIN)
+    path, _, there = peer_path.probe(peer, WORDS, PLAIN)
     assert "by the rules these two networks can be direct" in path.cause
     assert there.data["nat"] == ["none"]
     peer |= {"shown_here": ("private4",), "shown_there": AT_HOME}
-    assert peer_path.probe(peer, str)[1].data["nat"] == ["none"]
+    assert peer_path.probe(peer, WORDS)[1].data["nat"] == ["none"]
 
 
 @pytest.mark.parametrize("path", ["turn", "relay"])
 def test_who_chose_the_path_is_told_nothing_of_networks(path: str) -> None:
     peer: dict[str, object] = {"name": "ben", "path": path, "shown_here": ["turn4"], "shown_there": ["turn4"]}
-    (here,) = peer_path.probe(peer | {"chosen": f"--path {path} was chosen here"}, str, EASY)
+    (here,) = peer_path.probe(peer | {"chosen": f"--path {path} was chosen here"}, WORDS, EASY)
     assert here.cause == f"--path {path} was chosen here"
     assert here.do == "here: to change that, start Weft again with --path auto"
-    (there,) = peer_path.probe(peer | {"chosen": f"--path {path} was chosen on the other side"}, str, EASY)
+    (there,) = peer_path.probe(peer | {"chosen": f"--path {path} was chosen on the other side"}, WORDS, EASY)
     assert there.do.startswith("ben: to change that")
 
 
 def test_who_chose_the_path_and_has_none_is_told_how_the_last_attempt_ended() -> None:
     chosen = "--path turn here and --path lan on the other side have no path in common"
     peer = {"name": "ben", "path": None, "chosen": chosen, "why_not_direct": "no answer"}
-    (found,) = peer_path.probe(peer, str)
+    (found,) = peer_path.probe(peer, WORDS)
     assert found.cause == f"{chosen}; no answer"
     assert found.do.startswith("on both sides:")

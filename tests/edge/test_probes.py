@@ -80,11 +80,14 @@ def test_a_port_that_is_taken_is_broken_only_if_somebody_wants_it() -> None:
 
 
 def test_how_a_peer_is_reached_is_told_with_the_reason() -> None:
-    (direct,) = peer_path.probe({"name": "ben", "path": "lan", "address": "10.0.0.2:5", "rtt_ms": 2.0}, str)
+    def words(path: str, address: str) -> str:
+        return f"{path} {address}"
+
+    (direct,) = peer_path.probe({"name": "ben", "path": "lan", "address": "10.0.0.2:5", "rtt_ms": 2.0}, words)
     assert (direct.verdict, direct.found) == (OK, "lan 10.0.0.2:5, 2 ms")
-    (relayed,) = peer_path.probe({"name": "ben", "path": "relay", "why_not_direct": "too slow"}, str)
+    (relayed,) = peer_path.probe({"name": "ben", "path": "relay", "why_not_direct": "too slow"}, words)
     assert (relayed.verdict, relayed.cause) == (NOTE, "too slow")
-    assert peer_path.probe({"name": "ben", "path": None}, str)[0].verdict == NOTE
+    assert peer_path.probe({"name": "ben", "path": None}, words)[0].verdict == NOTE
 
 
 async def test_a_probe_that_fails_or_hangs_is_a_finding_and_not_the_end() -> None:

@@ -1,6 +1,8 @@
 """Direct paths through a real TURN server, over each transport, and the climb from one to the next."""
 
 import asyncio
+import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -24,6 +26,7 @@ from peer.core.events import (
 from peer.core.ids import Attempt
 from peer.core.ladder import EVERYTHING, Ladder, Means, Rung
 from peer.edge import gathering
+from peer.edge.attempt import CLOSE_SECONDS
 from peer.edge.ice_servers import IceServer
 from peer.edge.webrtc import DirectPaths
 from tests.edge.coturn import PASSWORD, USER, Coturn, coturn
@@ -75,6 +78,11 @@ class Side:
     def reached(self) -> list[str]:
         return [event.kind for event in self.told if isinstance(event, TurnReached)]
 
+    def described(self) -> list[str]:
+        """What this side told of its own addresses in its description."""
+        told = [event.sdp for event in self.told if isinstance(event, OfferMade | AnswerMade)]
+        return [line for sdp in told for line in sdp.splitlines() if line.startswith("a=candidate:")]
+
     def found(self) -> list[str]:
         return [
             line for event in self.told if isinstance(event, CandidatesFound) for line in event.candidates
@@ -125,11 +133,30 @@ async def test_a_path_through_turn_opens_over_each_transport_and_carries(turn: C
             opened = await side.first(DirectOpened)
             assert isinstance(opened, DirectOpened)
             assert opened.path == "turn"
+            described = side.described()
+            assert any(f" {opened.address.replace(':', ' ')} typ relay" in line for line in described)
             assert side.reached() == [kind]
         ana.paths.send(ONE, b"over the relay")
         arrived = await ben.first(DirectPieceArrived)
         assert isinstance(arrived, DirectPieceArrived)
         assert arrived.data == b"over the relay"
+
+
+@pytest.mark.parametrize("kind", ["udp", "tcp", "tls"])
+async def test_a_path_whose_turn_server_fell_silent_leaves_no_task_behind(turn: Coturn, kind: str) -> None:
+    """aioice asks such a server for 32 s to take its address back, and closes nothing before."""
+    before = asyncio.all_tasks()
+    async with two_sides(turn.server(kind), means=turn_only(kind)) as (ana, ben):
+        ana.paths.dial(DialDirect(ONE, False, ana.means))
+        for side in (ana, ben):
+            await side.first(DirectOpened)
+        os.kill(turn.pid, signal.SIGSTOP)
+        closing = asyncio.get_running_loop().time()
+        for side in (ana, ben):
+            await side.paths.aclose()
+        left = asyncio.all_tasks() - before
+        assert left == set()
+        assert asyncio.get_running_loop().time() - closing < 2 * CLOSE_SECONDS
 
 
 async def test_who_shows_only_turn_shows_no_address_of_the_machine(turn: Coturn) -> None:

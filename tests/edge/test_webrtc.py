@@ -84,6 +84,19 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
+class NeverClosed:
+    """A way to the other side whose close does not end."""
+
+    def __init__(self) -> None:
+        self.transport = self
+
+    def get_extra_info(self, name: str) -> None:
+        return None
+
+    def close(self) -> "asyncio.Future[None]":
+        return asyncio.get_running_loop().create_future()
+
+
 @pytest.mark.parametrize("same_host", [True, False])
 async def test_two_peers_on_one_machine_get_a_direct_path(same_host: bool) -> None:
     async with two_sides() as (ana, ben):
@@ -428,6 +441,22 @@ async def test_closing_gives_every_socket_and_task_back() -> None:
     assert sockets
     assert all(each.fileno() == -1 for each in sockets)
     await until(lambda: asyncio.all_tasks() == before)
+
+
+async def test_a_close_that_is_cut_short_leaves_no_task_and_no_socket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attempt_module, "CLOSE_SECONDS", 0.1)
+    before = asyncio.all_tasks()
+    async with two_sides() as (ana, ben):
+        await connect(ana, ben)
+        connection = channel(ana).ice
+        sockets = list(ice.sockets(connection))
+        # such a thing as aioice waits for when it closes, and it never comes
+        connection._protocols.insert(0, NeverClosed())  # type: ignore[arg-type]
+    await until(lambda: asyncio.all_tasks() == before)
+    assert sockets
+    assert all(each.fileno() == -1 for each in sockets)
 
 
 async def test_only_the_harmless_errors_of_dying_tasks_are_kept_quiet() -> None:

@@ -1,6 +1,7 @@
 """The files for a TURN server: ranges and not CIDR, nothing left open, mistakes in sentences."""
 
 import re
+import shlex
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,24 @@ def test_the_command_writes_all_files_and_makes_the_secret(tmp_path: Path) -> No
     assert made not in result.output
     assert run(*arguments).exit_code == 0
     assert not list(output.glob("*.old"))
+
+
+def test_the_next_step_is_a_command_that_can_be_copied(tmp_path: Path) -> None:
+    secret = tmp_path / "the secret"
+    arguments = ("--secret-file", str(secret), "--external-ip", "198.51.100.7", "--output", str(tmp_path))
+    result = run(*arguments)
+    *_, command = result.stderr.strip().partition("then  ")
+    asked = ["turn:turn.example.org:3478", "--secret-file", str(secret)]
+    assert shlex.split(command) == ["weft", "turn-check", *asked]
+    assert "warning" not in result.stderr
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_who_names_a_loopback_address_is_told_that_it_cannot_work(tmp_path: Path, address: str) -> None:
+    arguments = ("--secret-file", str(tmp_path / "secret"), "--external-ip", address)
+    result = run(*arguments, "--output", str(tmp_path))
+    assert result.exit_code == 0
+    assert f"warning: coturn refuses to relay to {address} (loopback)" in result.stderr
 
 
 def test_what_is_replaced_is_kept_beside_it(tmp_path: Path) -> None:

@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from peer.cli.errors import Failure
 from peer.cli.main import weft
+from peer.cli.turn_check import lines
 from peer.edge.turn_check import PRIVATE, Step, check_turn, verdict
 from peer.edge.turn_client import Rejected, connected, targets
+from peer.edge.turn_findings import OPEN
 from peer.errors import UsageError
 from tests.conftest import TEST_ALL
 from tests.turn.coturn import OLD_SECRET, PATIENCE, SECRET, Coturn, certificate, coturn, credential, free_port
@@ -301,10 +304,23 @@ def test_a_command_that_works_with_notes_ends_with_10(tmp_path: Path) -> None:
     assert verdict([Step("reach", "tls", "note", 1, ""), Step("data", "tls", "ok", 1, "")]) == "note"
 
 
+@pytest.mark.parametrize("width", [80, 60])
+def test_no_word_of_a_step_is_broken_and_what_goes_on_is_indented(width: int) -> None:
+    step = Step("unauthorized", "udp", "failed", 12.0, OPEN, do=OPEN)
+    first, *rest = lines(step, width)
+    assert max(map(len, (first, *rest))) <= width
+    assert all(line.startswith(" " * 6) for line in rest)
+    assert " ".join(" ".join((first, *rest)).split()) == " ".join(" ".join(lines(step)).split())
+
+
 def test_a_secret_file_of_no_use_is_a_sentence(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.write_text("")
     for path in (empty, tmp_path / "missing"):
         problem = run("turn:a", "--secret-file", str(path)).exception
-        assert f"{path} cannot be used" in str(problem)
+        assert f"{path} cannot be used: there is no" in str(problem)
+        assert "Errno" not in str(problem)
+        assert isinstance(problem, Failure)
+        made_by = f"weft turn-config --domain NAME --secret-file {path}"
+        assert (made_by in problem.problem.do) == (path.name == "missing")
     assert "cannot be used" in str(run("turns:a", "--ca-file", str(empty)).exception)

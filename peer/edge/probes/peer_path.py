@@ -25,9 +25,9 @@ _KIND_WORDS: Final = {
 
 
 def probe(
-    peer: Mapping[str, object], words: Callable[[str], str], findings: Sequence[Finding] = ()
+    peer: Mapping[str, object], words: Callable[[str, str], str], findings: Sequence[Finding] = ()
 ) -> list[Finding]:
-    """Judge what the session's status says of *peer*; *words* names a path for people.
+    """Judge what the session's status says of *peer*; *words* names a path and its address for people.
 
     With *findings* of this side, and an attempt to go by, there are both sides and the reason as well.
     """
@@ -36,10 +36,10 @@ def probe(
     path = peer.get("path")
     rtt = peer.get("rtt_ms")
     ms = float(rtt) if isinstance(rtt, int | float) else None
-    address = f" {peer['address']}" if peer.get("address") else ""
+    address = str(peer.get("address") or "")
     found = "not reached at the moment"
     if isinstance(path, str):
-        found = words(path) + address + (f", {ms:.0f} ms" if ms is not None else "")
+        found = words(path, address) + (f", {ms:.0f} ms" if ms is not None else "")
         if path not in _RELAYED:
             return [ok(*ids, found, data={"path": path})]
     data: dict[str, object] = {"path": path} if isinstance(path, str) else {}
