@@ -66,6 +66,7 @@ __all__ = [
     "Tick",
     "TurnKnown",
     "TurnReached",
+    "TurnRefused",
 ]
 
 
@@ -190,6 +191,13 @@ class TurnReached:
     """A TURN server gave us an address over this kind of transport."""
 
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRefused:
+    """A TURN server answered and gave us no address; *code* is that of RFC 8656 section 19."""
+
+    code: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +340,7 @@ ConnectionEvent = (
     | CandidatesFound
     | TurnKnown
     | TurnReached
+    | TurnRefused
     | NetworkChanged
     | DirectOpened
     | DirectArrived

@@ -69,10 +69,12 @@ class Ladder:
     Attributes:
         offered: kinds of TURN that some server offers us.
         reached: the kind that answered on this network, or `None`.
+        refused: the error code of a server that last answered and said no, until one gives an address.
     """
 
     def __init__(self) -> None:
         self.offered: tuple[str, ...] = ()
+        self.refused: int | None = None
         self._network = b""
         self._worked: dict[bytes, str] = {}
 
@@ -83,14 +85,17 @@ class Ladder:
 
     def offer(self, kinds: Collection[str]) -> None:
         """The servers changed."""
+        self.refused = None
         self.offered = tuple(kind for kind in KINDS if kind in kinds)
 
     def moved(self, network: bytes) -> None:
         """We are on another network, which is known by this tag."""
+        self.refused = None
         self._network = network
 
     def worked(self, kind: str) -> None:
         """A TURN server answered over this transport."""
+        self.refused = None
         self._worked.pop(self._network, None)
         self._worked[self._network] = kind
         if len(self._worked) > NETWORKS_REMEMBERED:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from peer.core.actions import Action
+from peer.core.advice import NOT_THROUGH, NOTHING_YET
 from peer.core.carrier import Lane
 from peer.core.carriers import ACK_WITHIN, Carrier
 from peer.core.detour import DETOUR_AFTER
 from peer.core.frames import Frame, encode
 from peer.core.ids import Attempt, PeerId
-from peer.core.policy import allows_relay
+from peer.core.policy import allows_relay, ruled_out
 from peer.core.shown import Shown
 
 __all__ = [
@@ -84,6 +85,7 @@ class Link:
         allows_relay: both let contents go through the server.
         pathless_since: contents have had no way since then, and nobody was told.
         why_not: how the last attempt at a direct path ended; shown: what kinds of addresses it had.
+        ruled_out: which choice of `--path` rules a direct path out, for people; empty if none does.
         next_probe: the other carriers are asked for a sign of life, beside a doubtful one, no earlier.
         renewed_at: when a new path was last looked for because the one that stands had gone silent.
         checked_since, checked_until: the direct path has this time to prove that it still stands.
@@ -107,7 +109,8 @@ class Link:
         self.policies = (policy, member.policy)
         self.allows_relay = allows_relay(*self.policies)
         self.pathless_since = None if self.allows_relay else now
-        self.why_not = "nothing answered yet"
+        self.why_not = NOTHING_YET
+        self.ruled_out = ruled_out(*self.policies)
         self.shown = Shown()
         self.next_probe = now
         self.renewed_at = float("-inf")
@@ -143,6 +146,13 @@ class Link:
     def path(self) -> str | None:
         """The path in the words of the design, or `None` while there is none."""
         return None if self.content is None else self.content.path
+
+    @property
+    def why_not_direct(self) -> str:
+        """Why contents do not go directly, for people; empty if they do."""
+        if self.path not in ("relay", "turn", None):
+            return ""
+        return (self.ruled_out if self.path else "") or self.why_not
 
     def carriers(self) -> list[Carrier]:
         """Those that stand, the preferred one first."""
@@ -229,6 +239,7 @@ class Link:
         self._heard_before = self.heard
         self.retired, self.retired_until = self.direct, now + OVERLAP
         self.direct = carrier
+        self.why_not = NOT_THROUGH  # in case it goes over TURN
 
     def doubt(self, now: float) -> None:
         """The server says that they left; a direct path that stands has a moment to prove otherwise."""

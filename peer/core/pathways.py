@@ -10,7 +10,7 @@ from typing import Final
 
 from peer.core import rooms
 from peer.core.actions import Action, Tell
-from peer.core.advice import no_path
+from peer.core.advice import fell_silent, no_path
 from peer.core.carrier import Lane
 from peer.core.carriers import Carrier
 from peer.core.dialing import REDIAL_EVERY, Dialing, Plan
@@ -24,6 +24,7 @@ from peer.core.events import (
     OfferMade,
     TurnKnown,
     TurnReached,
+    TurnRefused,
 )
 from peer.core.frames import Answer, Candidates, NoDirect, Offer, PathSeen, Redial, encode
 from peer.core.greeting import Setup
@@ -65,6 +66,7 @@ PathEvent = (
     | DirectBroken
     | TurnKnown
     | TurnReached
+    | TurnRefused
     | NetworkChanged
 )
 PathFrame = Offer | Answer | NoDirect | Candidates | PathSeen | Redial
@@ -140,6 +142,8 @@ class Pathways:
                 self._ladder.offer(event.kinds)
             case TurnReached():
                 self._ladder.worked(event.kind)
+            case TurnRefused():
+                self._ladder.refused = event.code
             case DirectArrived():
                 self._arrived(event, now)
             case NetworkChanged():
@@ -299,7 +303,7 @@ class Pathways:
             rooms.probe(link, now, self._summary)
         elif now >= self._dead_at(link, direct):
             link.checked_until = None
-            self._broken(link, Attempt(int(direct.key)), "nothing came through it any more", now)
+            self._broken(link, Attempt(int(direct.key)), fell_silent(direct.path), now)
 
     @staticmethod
     def _doubtful_since(link: Link, direct: Carrier) -> float:
@@ -385,6 +389,7 @@ class Pathways:
             theirs=theirs,
             offered=self._ladder.offered,
             reached=self._ladder.reached,
+            refused=self._ladder.refused,
             reason=link.why_not,
         )
         self._emit(Tell(Trouble("E-NO-PATH", message)))

@@ -12,7 +12,7 @@ Two peers use what both allow.  What introduces them to each other goes through 
 
 from typing import Final
 
-__all__ = ["POLICIES", "agreed_path", "allows_relay", "ways", "why_none"]
+__all__ = ["POLICIES", "agreed_path", "allows_relay", "ruled_out", "ways", "why_none"]
 
 POLICIES: Final = ("auto", "lan", "direct", "turn", "relay")
 
@@ -44,3 +44,17 @@ def why_none(ours: str, theirs: str) -> str:
     if not ways(theirs):
         return f"--path {theirs} was chosen on the other side"
     return f"--path {ours} here and --path {theirs} on the other side have no path in common"
+
+
+def ruled_out(ours: str, theirs: str) -> str:
+    """Which choice keeps two on different networks from being direct, for people; empty if none does."""
+    both = ways(ours, theirs)
+    if "stun" in both:
+        return ""
+    if not both:
+        return why_none(ours, theirs)
+    return (
+        f"--path {ours} was chosen here"
+        if both == ways(ours)
+        else f"--path {theirs} was chosen on the other side"
+    )

@@ -111,7 +111,8 @@ class PeerState:
     shown_there: tuple[str, ...] = ()
     """Kinds of addresses (`shown.KINDS`) that the two sides had in it."""
     one_router: bool = False
-    """Servers see both at one address."""
+    chosen: str = ""
+    """Servers see both at one address; and which `--path` rules a direct path out, if one does."""
 
 
 class Session:
@@ -387,10 +388,11 @@ class Session:
             waiting=self._sync.waiting(link),
             typing=presence is not None and presence.typing,
             idle=presence is not None and presence.idle,
-            why_not_direct=link.why_not if link.path in ("relay", "turn", None) else "",
+            why_not_direct=link.why_not_direct,
             shown_here=tuple(sorted(link.shown.ours)),
             shown_there=tuple(sorted(link.shown.theirs)),
             one_router=link.shown.one_router,
+            chosen=link.ruled_out,
         )
 
     def presence(self) -> list[PresenceChanged]:

@@ -29,8 +29,12 @@ until then it closes nothing; an address that is not taken back expires by itsel
 Relayed = tuple["Candidate", "StunProtocol"]
 
 
-async def allocate(connection: "Connection", server: TurnServer) -> Relayed:
+async def allocate(
+    connection: "Connection", server: TurnServer, refused: Callable[[int], None] = lambda code: None
+) -> Relayed:
     """Get an address for *connection*, which is an IPv4 one unless the operator's server gives others.
+
+    *refused* is told the error code of each answer that says no.
 
     Raises:
         ConnectionError: the server did not answer over UDP, or not as it should.
@@ -39,9 +43,11 @@ async def allocate(connection: "Connection", server: TurnServer) -> Relayed:
     """
     if server.kind != "udp":
         opened = await connect(server.host, server.port)
-        return await _relayed(connection, *await _open_stream(server, opened))
+        return await _relayed(connection, refused, *await _open_stream(server, opened))
     found = enumerate(await addresses(server.host, server.port))
-    asking = [_ask(connection, server, address, number * STAGGER_SECONDS) for number, address in found]
+    asking = [
+        _ask(connection, server, address, number * STAGGER_SECONDS, refused) for number, address in found
+    ]
     answer = await first(asking, spare=give_back)
     if answer is None:
         raise ConnectionError(f"{server.host} does not answer over UDP")
@@ -54,7 +60,11 @@ async def give_back(relayed: Relayed) -> None:
 
 
 async def _ask(
-    connection: "Connection", server: TurnServer, address: tuple[str, int], wait: float
+    connection: "Connection",
+    server: TurnServer,
+    address: tuple[str, int],
+    wait: float,
+    refused: Callable[[int], None],
 ) -> Relayed:
     from aioice.turn import TurnClientUdpProtocol
 
@@ -63,7 +73,7 @@ async def _ask(
         _client(TurnClientUdpProtocol, server), remote_addr=address
     )
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
-    return await _relayed(connection, transport, protocol)
+    return await _relayed(connection, refused, transport, protocol)
 
 
 async def _open_stream(
@@ -97,6 +107,7 @@ def _client(kind: type[Any], server: TurnServer) -> Callable[[], Any]:
 
 async def _relayed(
     connection: "Connection",
+    refused: Callable[[int], None],
     transport: asyncio.BaseTransport,
     client: "TurnClientUdpProtocol | TurnClientTcpProtocol",
 ) -> Relayed:
@@ -104,6 +115,7 @@ async def _relayed(
     from aioice import Candidate
     from aioice.candidate import candidate_foundation, candidate_priority
     from aioice.ice import StunProtocol
+    from aioice.stun import TransactionFailed
     from aioice.turn import TurnTransport
 
     protocol = StunProtocol(connection)
@@ -111,7 +123,9 @@ async def _relayed(
     _part_in_time(client)
     try:
         await relay._connect(protocol)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, TransactionFailed) and (code := error.response.error_code):
+            refused(code)  # whoever races several addresses hears of no error
         transport.close()  # also if nobody waits for it any more
         raise
     host, port = relay.get_extra_info("sockname")

@@ -233,7 +233,7 @@ class DirectPath:
         if self.state is not _State.PREPARING or wire is None:
             return None
         if not wire.ice.local_candidates:
-            self.fail("no TURN server answers, and this machine shows no other address")
+            self.fail(f"{wire.gathering.why_no_relay}, and this machine shows no other address")
             return None
         ice.enlarge_buffers(wire.ice)
         self.state = _State.WAITING

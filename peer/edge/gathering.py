@@ -11,7 +11,8 @@ import ipaddress
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from peer.core.events import TurnReached
+from peer.core.advice import NO_TURN, TURN_REFUSES
+from peer.core.events import TurnReached, TurnRefused
 from peer.core.ladder import Means, Rung
 from peer.edge.allocation import Relayed, allocate, give_back
 from peer.edge.ice import give_up_only_if, reconsider
@@ -43,7 +44,8 @@ class Gathering:
     """What is found for one attempt, beyond the addresses of this machine.
 
     *found* is told each candidate as the value of its SDP attribute, and once, at the end, `None`;
-    *reached* over which kind of transport a TURN server answered.  Both must return at once.
+    *reached* over which kind of transport a TURN server gave an address, or that one refused.  Both must
+    return at once.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Gathering:
         means: Means,
         *,
         found: Callable[[str | None], None],
-        reached: Callable[[TurnReached], None],
+        reached: Callable[[TurnReached | TurnRefused], None],
     ) -> None:
         self._connection = connection
         self._servers = servers
@@ -63,6 +65,7 @@ class Gathering:
         self._told: set[tuple[str, int]] = set()
         self._relays: dict[StunProtocol, float] = {}
         self._has_climbed = False
+        self._code: int | None = None
         self._is_asking = False
         give_up_only_if(connection, lambda: not self._is_asking)
 
@@ -148,10 +151,19 @@ class Gathering:
         for server in [each for each in self._servers.turn if each.kind == rung.kind][:SERVERS_PER_KIND]:
             with contextlib.suppress(Exception):  # what the library raises for a server's answer is anything
                 async with asyncio.timeout(SERVER_SECONDS):
-                    relayed = await allocate(self._connection, server)
+                    relayed = await allocate(self._connection, server, self._refused)
                 self._reached(TurnReached(rung.kind))
                 return relayed
         raise ConnectionError(f"no TURN server answers over {rung.kind}")
+
+    def _refused(self, code: int) -> None:
+        self._code = code
+        self._reached(TurnRefused(code))
+
+    @property
+    def why_no_relay(self) -> str:
+        """Why there is no address at a TURN server, for people."""
+        return NO_TURN if self._code is None else f"{TURN_REFUSES} (error {self._code})"
 
     def _use(self, candidate: "Candidate", protocol: "StunProtocol") -> None:
         """Tell of an address at a TURN server, and note when it is used."""

@@ -11,9 +11,11 @@ from peer.edge.turn_client import Rejected, Target
 __all__ = [
     "DENY",
     "FORBIDDEN",
+    "NOBODY_LISTENS",
     "NO_CREDENTIAL",
     "OPEN",
     "OTHER_FAMILY",
+    "SILENT",
     "UNAUTHORIZED",
     "USE_SECRET",
     "Finding",
@@ -26,6 +28,10 @@ __all__ = [
 ]
 
 Outcome = Literal["ok", "note", "failed", "skipped"]
+
+NOBODY_LISTENS: Final = "nothing listens at"
+SILENT: Final = "does not answer"
+"""Words of a step `reach` that failed: a refusal, which is an answer, and none at all."""
 
 UNAUTHORIZED: Final = 401
 """STUN error codes (RFC 8489 §14.8, RFC 8656 §19)."""
@@ -149,8 +155,9 @@ def explain_unanswered(finding: Finding, error: Exception, step: str, target: Ta
             )
         case ConnectionRefusedError():
             finding.failed(
-                f"nothing listens at {target}",
-                f"{_OPERATOR} must start coturn, or correct the port here or in turnserver.conf",
+                f"{NOBODY_LISTENS} {target}",
+                f"{_OPERATOR} must start coturn, or correct the port: in turnserver.conf, in "
+                "`weft serve --turn`, or in your own --ice-server",
             )
         case ssl.SSLCertVerificationError():
             finding.failed(
@@ -165,7 +172,7 @@ def explain_unanswered(finding: Finding, error: Exception, step: str, target: Ta
             )
         case _:
             finding.failed(
-                f"{target} does not answer: {error}",
+                f"{target} {SILENT}: {error}",
                 f"{_OPERATOR} must open the port in the firewall, and see that coturn runs; "
                 + _AWAY[target.transport],
             )

@@ -1,6 +1,6 @@
 import pytest
 
-from peer.core.policy import POLICIES, allows_relay, ways
+from peer.core.policy import POLICIES, allows_relay, ruled_out, ways
 
 EVERY = {"host", "stun", "turn"}
 TABLE: dict[str, tuple[set[str], bool]] = {
@@ -27,3 +27,19 @@ def test_two_people_use_what_both_allow(one: str, other: str) -> None:
 def test_a_word_of_a_newer_peer_allows_everything() -> None:
     assert ways("auto", "pigeon") == EVERY
     assert allows_relay("pigeon")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "words"),
+    [
+        ("auto", "direct", ""),
+        ("turn", "auto", "--path turn was chosen here"),
+        ("turn", "turn", "--path turn was chosen here"),
+        ("direct", "lan", "--path lan was chosen on the other side"),
+        ("relay", "auto", "--path relay was chosen here"),
+        ("auto", "relay", "--path relay was chosen on the other side"),
+        ("lan", "turn", "--path lan here and --path turn on the other side have no path in common"),
+    ],
+)
+def test_a_choice_that_rules_out_a_direct_path_is_named(ours: str, theirs: str, words: str) -> None:
+    assert ruled_out(ours, theirs) == words

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from peer.edge.probes import clock, keys, peer_path, ports, stun, watches, web
+from peer.edge.probes import clock, keys, peer_path, ports, stun, turn, watches, web
 from peer.edge.probes.finding import Finding, Verdict, attempt, ok
 from peer.edge.probes.internet import Asked, probe_nat, probe_stun
+from signaling.messages import IceServer
 
 OK, NOTE, BROKEN, SKIPPED = Verdict.OK, Verdict.NOTE, Verdict.BROKEN, Verdict.SKIPPED
 
@@ -178,6 +179,35 @@ async def test_a_silent_server_is_dead_only_where_another_one_answers() -> None:
     assert (udp.verdict, dead.verdict) == (OK, BROKEN)
     assert f"{quiet[0]}:{quiet[1]}" in dead.found
     assert [bool(each.answer) for each in asked] == [False, True]
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_a_turn_server_that_does_not_run_is_told_from_a_network_that_blocks_it(transport: str) -> None:
+    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as gone:
+        gone.bind(("127.0.0.1", 0))
+        port = gone.getsockname()[1]
+    server = IceServer((f"turn:127.0.0.1:{port}?transport={transport}",), "user", "password")
+    (refused,) = await turn.probe([server])
+    assert refused.verdict == BROKEN
+    assert "nothing listens" in refused.found
+    assert "its machine answers, so it is up" in refused.cause
+    assert "blocks" not in refused.cause
+    assert "`weft serve --turn`" in refused.do
+    assert "here" not in refused.do.split()
+
+
+async def test_a_turn_server_that_is_silent_may_be_down_or_blocked() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        url = f"turn:127.0.0.1:{silent.getsockname()[1]}?transport=udp"
+        (found,) = await turn.probe([IceServer((url,), "user", "password")])
+    assert found.cause == "the TURN server is down, or this network blocks UDP to it"
+
+
+async def test_a_turn_server_whose_name_is_not_known_is_neither_down_nor_blocked() -> None:
+    (found,) = await turn.probe([IceServer(("turn:no-such-host.invalid:3478?transport=udp",), "u", "p")])
+    assert ("is not known" in found.found, found.cause) == (True, "")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from peer.core.events import (
     OfferMade,
     TurnKnown,
     TurnReached,
+    TurnRefused,
 )
 from peer.core.ids import Attempt
 from peer.core.ladder import EVERYTHING, Ladder, Means, Rung
@@ -223,8 +224,17 @@ async def test_a_wrong_password_is_no_path(turn: Coturn) -> None:
         ana.paths.dial(DialDirect(ONE, False, ana.means))
         broken = await ana.first(DirectBroken)
         assert isinstance(broken, DirectBroken)
-        assert "no TURN server answers" in broken.reason
+        assert "the TURN server answers and refuses (error 401)" in broken.reason
         assert ana.reached() == []
+        assert [event for event in ana.told if isinstance(event, TurnRefused)] == [TurnRefused(401)]
+
+
+@pytest.mark.parametrize("kind", ["tcp", "tls"])
+async def test_a_wrong_password_is_told_over_streams_as_well(turn: Coturn, kind: str) -> None:
+    wrong = IceServer(turn.server(kind).urls, USER, "wrong")
+    async with two_sides(wrong, means=turn_only(kind)) as (ana, _):
+        ana.paths.dial(DialDirect(ONE, False, ana.means))
+        assert await ana.first(TurnRefused) == TurnRefused(401)
 
 
 async def test_a_turn_server_also_tells_how_others_see_us(turn: Coturn) -> None:

@@ -118,7 +118,7 @@ def _udp(asked: Sequence[Asked]) -> Finding:
             "blocked by this computer's own firewall",
             cause="a rule here refuses outgoing UDP; Weft relays everything",
             do="sudo nft list ruleset",
-            data=data,
+            data={**data, "blocked": "here"},
         )
     if all(each.trouble == "name" for each in asked):
         return skipped(*_UDP, "the STUN server's name is not found")
@@ -130,7 +130,7 @@ def _udp(asked: Sequence[Asked]) -> Finding:
         + ("" if len(asked) > 1 else ", or that one server is down")
         + "; Weft relays everything",
         do="ask whoever runs this network to let UDP out, or use another one",
-        data=data,
+        data={**data, "blocked": "on the way"},
     )
 
 

@@ -44,14 +44,15 @@ def probe(
             return [ok(*ids, found, data={"path": path})]
     data: dict[str, object] = {"path": path} if isinstance(path, str) else {}
     here, there = _shown(peer, "shown_here"), _shown(peer, "shown_there")
-    if not there:
+    if peer.get("chosen") or not there:
         return [_unexplained(peer, name, found, data)]
-    ours, theirs = our_side(findings, here), their_side(there)
+    at = path if isinstance(path, str) else ""
+    ours, theirs = our_side(findings, here, there, at), their_side(findings, here, there, at)
     do = f"weft ping {name} --until-direct" if data else f"weft ping {name}"
-    cause, change = _reason(name, ours, theirs, one_router=peer.get("one_router") is True)
-    likely = left_over(theirs, ours) if theirs.kinds == BEHIND_NAT else theirs.kinds
-    if peer.get("one_router") is True:
-        likely = theirs.kinds  # they need not differ from what would do elsewhere
+    one_router = peer.get("one_router") is True
+    cause, change = _reason(name, ours, theirs, one_router=one_router)
+    # behind one router they need not differ from what would do elsewhere
+    likely = left_over(theirs, ours) if theirs.kinds == BEHIND_NAT and not one_router else theirs.kinds
     return [
         note(*ids, found, cause=cause, do=change or do, data=data),
         ok("peer.here", "this side", _words(ours, ours.kinds), data=_data(ours, ours.kinds, here)),
@@ -70,11 +71,16 @@ def _shown(peer: Mapping[str, object], field: str) -> tuple[str, ...]:
 
 
 def _unexplained(peer: Mapping[str, object], name: str, found: str, data: dict[str, object]) -> Finding:
-    """No attempt was made, so there is only its outcome."""
-    if not data:
+    """No attempt was made, or none at a direct path is allowed, so there is only the outcome."""
+    why, chosen = (str(peer.get(field) or "") for field in ("why_not_direct", "chosen"))
+    if chosen:
+        who = "on both sides" if "in common" in chosen else name if "other side" in chosen else "here"
+        cause = chosen if data or why in ("", chosen) else f"{chosen}; {why}"
+        do = f"{who}: to change that, start Weft again with --path auto"
+    elif not data:
         cause, do = "no path that your --path allows has been found yet", f"weft ping {name}"
     else:
-        cause = str(peer.get("why_not_direct") or "the two networks let no direct path through so far")
+        cause = why or "the two networks let no direct path through so far"
         do = f"weft ping {name} --until-direct"
     return note("peer.path", name[:16], found, cause=cause, do=do, data=data)
 
@@ -82,11 +88,19 @@ def _unexplained(peer: Mapping[str, object], name: str, found: str, data: dict[s
 def _words(side: Side, kinds: frozenset[Nat]) -> str:
     if len(kinds) == 1:
         ipv4 = _KIND_WORDS[next(iter(kinds))]
+    elif _is_unknown(kinds):
+        ipv4 = "what stands before its IPv4 is not known"
+    elif Nat.NONE in kinds:
+        ipv4 = "IPv4 without NAT, or no UDP gets out"
     elif kinds:
         ipv4 = "a router, " + " or ".join(each.value for each in Nat if each in kinds)
     else:
         ipv4 = "no IPv4"
     return f"{ipv4}; {'IPv6' if side.ipv6 else 'no IPv6'}"
+
+
+def _is_unknown(kinds: frozenset[Nat]) -> bool:
+    return {Nat.NONE, Nat.SYMMETRIC} <= kinds
 
 
 def _data(side: Side, kinds: frozenset[Nat], shown: tuple[str, ...]) -> dict[str, object]:
@@ -95,14 +109,8 @@ def _data(side: Side, kinds: frozenset[Nat], shown: tuple[str, ...]) -> dict[str
 
 def _reason(name: str, ours: Side, theirs: Side, *, one_router: bool) -> tuple[str, str]:
     """Why the two are not direct, and who has to change what."""
-    blocked = frozenset({Nat.UDP_BLOCKED})
-    if ours.kinds == blocked:
+    if ours.kinds == {Nat.UDP_BLOCKED}:
         return "this side's network lets no UDP out", "here: have UDP let out, or use another network"
-    if theirs.kinds == blocked:
-        return (
-            f"{name}'s network lets no UDP out, or its STUN server is dead",
-            f"{name}: have UDP let out, or use another network",
-        )
     if one_router:
         return (
             "both are behind one router, or one provider's, in parts that cannot reach each other (as guest "
@@ -114,15 +122,41 @@ def _reason(name: str, ours: Side, theirs: Side, *, one_router: bool) -> tuple[s
             "both have IPv6, and still a firewall on one of the two sides lets nothing through",
             "on both: let the firewall pass what was asked for, by UDP and IPv6",
         )
-    if not ours.kinds or not theirs.kinds:
+    if bool(ours.kinds) != bool(theirs.kinds) and (theirs if ours.kinds else ours).ipv6:
         lacks = name if not theirs.ipv6 else "this side"
         return "one side has IPv6 alone, the other IPv4 alone", f"{lacks}: needs a network with IPv6"
-    return _by_the_rules(name, ours, theirs)
+    return _untold(name, ours, theirs) or _by_the_rules(name, ours, theirs)
+
+
+def _untold(name: str, ours: Side, theirs: Side) -> tuple[str, str] | None:
+    """What to say where the one side or the other may be several things that differ in who has to act."""
+    here, there = ours.kinds, theirs.kinds
+    if not here or not there or _is_unknown(here) or _is_unknown(there):
+        return (
+            "it cannot be told: no STUN server was seen to answer, so too little is known of the networks",
+            f"weft doctor --peer {name} when STUN answers, without --only",
+        )
+    if Nat.UDP_BLOCKED in here:
+        return (
+            "it cannot be told: this side's network lets no UDP out, or something on the way keeps the two "
+            "apart; nothing measured tells which",
+            f"weft doctor --peer {name}, without --only",
+        )
+    if Nat.UDP_BLOCKED not in there:
+        return None
+    apart = "a firewall on one of the two computers or on the way, or a network that keeps its devices apart"
+    blocked = f"{name}'s network lets no UDP out"
+    likely = f"{apart}, or {blocked}" if here == {Nat.NONE} else f"{blocked}, or {apart}"
+    return f"it cannot be told from here; possible are: {likely}", f"{name}: weft doctor there tells"
 
 
 def _by_the_rules(name: str, ours: Side, theirs: Side) -> tuple[str, str]:
     if not left_over(theirs, ours):
-        return "by the rules these two networks can be direct: a firewall on a machine, or a bad line", ""
+        return (
+            "by the rules these two networks can be direct: a firewall on a machine, a network that keeps "
+            "its devices apart, or a bad line",
+            "",
+        )
     lacks = "both need" if not ours.ipv6 and not theirs.ipv6 else f"{_lacking(name, ours)} needs"
     advice = f"use another network, such as one at home; or IPv6, which {lacks}"
     if ours.kinds == {Nat.SYMMETRIC}:

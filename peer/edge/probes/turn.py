@@ -7,6 +7,7 @@ from typing import Final
 from peer.edge.probes.finding import Finding, broken, note, ok, skipped
 from peer.edge.turn_check import Step, check_turn
 from peer.edge.turn_client import Target, targets
+from peer.edge.turn_findings import NOBODY_LISTENS, SILENT
 from peer.errors import UsageError
 from signaling.messages import IceServer
 
@@ -68,7 +69,9 @@ def _judge(target: Target, steps: Sequence[Step], works: bool) -> Finding:
         return ok(*ids, where, ms=min(step.ms for step in steps), data=data)
     if failed.name == "reach":
         say = note if works else broken
-        return say(*ids, failed.detail, cause=_unreached(target, works=works), do=failed.do, data=data)
+        return say(
+            *ids, failed.detail, cause=_unreached(target, failed.detail, works=works), do=failed.do, data=data
+        )
     cause = "the secret of the server and that of the TURN server differ" if _is_refusal(failed) else ""
     return broken(*ids, f"{where}: {failed.detail}", cause=cause, do=failed.do, data=data)
 
@@ -77,7 +80,17 @@ def _is_refusal(step: Step) -> bool:
     return step.name == "allocate" and "refuses the credential" in step.detail
 
 
-def _unreached(target: Target, *, works: bool) -> str:
+def _unreached(target: Target, detail: str, *, works: bool) -> str:
+    """Why, as far as it can be told: a refusal is an answer, and some details say it all."""
+    kind = target.transport.upper()
+    if NOBODY_LISTENS in detail:
+        if works:
+            return f"its machine refuses {kind} at this port, or a firewall does; another way works"
+        return (
+            f"its machine answers, so it is up; no TURN server is at that port, or a firewall refuses {kind}"
+        )
+    if SILENT not in detail:
+        return ""
     if works:
-        return f"this network blocks {target.transport.upper()} to it; another way to a TURN server works"
-    return f"the TURN server is down, or this network blocks {target.transport.upper()} to it"
+        return f"this network blocks {kind} to it; another way to a TURN server works"
+    return f"the TURN server is down, or this network blocks {kind} to it"
