@@ -190,9 +190,9 @@ class Session:
             case LeaveRequested():
                 self._stopping = True
             case Tick():
-                self._presence.tick(now)
                 if self._folder is not None:
                     self._actions += self._folder.tick(now)
+                self._presence.tick(now)
             case _:
                 assert_never(event)
 
