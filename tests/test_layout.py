@@ -19,7 +19,6 @@ from peer.core import (
     blobs,
     candidates,
     carrier,
-    carriers,
     connections,
     detour,
     dialing,
@@ -32,6 +31,7 @@ from peer.core import (
     link,
     notices,
     pathways,
+    pieces,
     presence,
     rooms,
     sync,
@@ -270,14 +270,14 @@ def test_the_protocol_page_has_every_frame_with_all_its_fields(frame: type) -> N
 @pytest.mark.parametrize(
     "words",
     [
-        f"at most {(carrier.PIECE_BODY + 1) // KIB} KiB with its flags",
-        f"| edits | what was typed; questions for documents and blobs | {carrier.EDITS_LIMIT // MIB} MiB |",
-        f"| direct | {carrier.DIRECT_WINDOW.pieces} | {carrier.DIRECT_WINDOW.bytes // MIB} MiB |"
-        f" {carrier.DIRECT_WINDOW.bulk_bytes // MIB} MiB | {carrier.DIRECT_WINDOW.ack_pieces} pieces or"
-        f" {carrier.DIRECT_WINDOW.ack_bytes // KIB} KiB |",
-        f"| relay | {carrier.RELAY_WINDOW.pieces} | {carrier.RELAY_WINDOW.bytes // KIB} KiB |"
-        f" {carrier.RELAY_WINDOW.bulk_bytes // KIB} KiB | {carrier.RELAY_WINDOW.ack_pieces} pieces or"
-        f" {carrier.RELAY_WINDOW.ack_bytes // KIB} KiB |",
+        f"at most {(pieces.PIECE_BODY + 1) // KIB} KiB with its flags",
+        f"| edits | what was typed; questions for documents and blobs | {pieces.EDITS_LIMIT // MIB} MiB |",
+        f"| direct | {pieces.DIRECT_WINDOW.pieces} | {pieces.DIRECT_WINDOW.bytes // MIB} MiB |"
+        f" {pieces.DIRECT_WINDOW.bulk_bytes // MIB} MiB | {pieces.DIRECT_WINDOW.ack_pieces} pieces or"
+        f" {pieces.DIRECT_WINDOW.ack_bytes // KIB} KiB |",
+        f"| relay | {pieces.RELAY_WINDOW.pieces} | {pieces.RELAY_WINDOW.bytes // KIB} KiB |"
+        f" {pieces.RELAY_WINDOW.bulk_bytes // KIB} KiB | {pieces.RELAY_WINDOW.ack_pieces} pieces or"
+        f" {pieces.RELAY_WINDOW.ack_bytes // KIB} KiB |",
         f"({frames.FRAME_LIMIT // MIB} MiB + 4 KiB (`FRAME_LIMIT`)"[1:],
         f"Unknown types (above {frames.HIGHEST_TYPE})",
         f"takes at most {greeting.GREETING_TIMEOUT:g} s (`GREETING_TIMEOUT`)",
@@ -289,8 +289,8 @@ def test_the_protocol_page_has_every_frame_with_all_its_fields(frame: type) -> N
         f"after a path that stood for {pathways.STOOD:g} s has died",
         f"(every {dialing.REDIAL_EVERY:g} s, `REDIAL_EVERY`, at most)",
         f"one offer every {dialing.DIAL_EVERY:g} s (`DIAL_EVERY`)",
-        f"after {carriers.ACK_WITHIN:g} s (`ACK_WITHIN`)",
-        f"every {carriers.ASK_EVERY:g} s (`ASK_EVERY`)",
+        f"after {carrier.ACK_WITHIN:g} s (`ACK_WITHIN`)",
+        f"every {carrier.ASK_EVERY:g} s (`ASK_EVERY`)",
         f"every {rooms.PROBE_EVERY:g} s (`PROBE_EVERY`)",
         f"From {link.ASK_AHEAD:g} s before that on (`ASK_AHEAD`)",
         f"within {detour.DETOUR_AFTER:g} s (`DETOUR_AFTER`;",

@@ -4,7 +4,7 @@ A peer enters a room and hears who is there (`greeting.py`).  With each of them 
 on which both prove that they hold the session's secret before either says who it is, and show
 certificates that lead to the session's owner (`certificates.py`).  The link begins on the relay and moves
 to a direct path when one opens (`link.py`, `dialing.py`, `connections.py`); frames travel in pieces with
-bounded windows (`carrier.py`, `frames.py`).
+bounded windows (`pieces.py`, `frames.py`).
 
 Both sides list digests of their documents and ask for what differs (`sync.py`).  From then on every
 edit goes out within a tick, and heartbeats carry one digest of everything, so that nothing stays

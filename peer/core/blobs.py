@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
-from peer.core.carrier import Lane
 from peer.core.frames import BLOB_PART, BlobAsk, BlobPart
 from peer.core.link import Link
+from peer.core.pieces import Lane
 from peer.errors import Malformed
 
 __all__ = ["BLOB_LIMIT", "PARTS_AHEAD", "Blobs"]

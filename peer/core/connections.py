@@ -9,8 +9,7 @@ from typing import Final, assert_never
 
 from peer.core import rooms, runs
 from peer.core.actions import Action, CheckServer, Tell
-from peer.core.carrier import Lane
-from peer.core.carriers import Carrier
+from peer.core.carrier import Carrier
 from peer.core.events import (
     ConnectionEvent,
     DirectPieceArrived,
@@ -31,6 +30,7 @@ from peer.core.link import PING_EVERY, SILENT_AFTER, Link, Listener, Member
 from peer.core.notices import PeerJoined, PeerLeft, PeerPong, PeerSilent, ServerState, Warned
 from peer.core.outage import Outage
 from peer.core.pathways import PathFrame, Pathways
+from peer.core.pieces import Lane
 from peer.core.steps import Steps
 from peer.errors import Refused, RemoteError
 

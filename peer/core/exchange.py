@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from peer.core.actions import Action, SendLossy
-from peer.core.carrier import Lane
 from peer.core.difference import Difference
 from peer.core.documents import merge_updates
 from peer.core.echoes import ECHO_RTT, Echoes
 from peer.core.frames import EditFrame, encode
 from peer.core.ids import Attempt, DocId
 from peer.core.link import Link
+from peer.core.pieces import Lane
 
 __all__ = ["BULK_AHEAD", "EDITS_AHEAD", "EDITS_REMEMBERED", "EDIT_LIMIT", "PENDING_LIMIT", "Exchange"]
 

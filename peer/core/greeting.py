@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from peer.core.actions import Action, CloseSeal, OpenSeal, Tell
-from peer.core.carrier import LANE_MASK, Lane
-from peer.core.carriers import Carrier
+from peer.core.carrier import Carrier
 from peer.core.certificates import verify_chain
 from peer.core.frames import PROTOCOL, Bye, Frame, Hello, Proof, encode
 from peer.core.ids import DeviceKey, PeerId, client_of, device_of, peer_id, room_of
 from peer.core.link import Member
 from peer.core.notices import Warned
+from peer.core.pieces import LANE_MASK, Lane
 from peer.errors import Refused, RemoteError
 
 __all__ = [

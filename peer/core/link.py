@@ -12,11 +12,11 @@ from typing import Final, Protocol
 
 from peer.core.actions import Action
 from peer.core.advice import NOT_THROUGH, NOTHING_YET
-from peer.core.carrier import Lane
-from peer.core.carriers import ACK_WITHIN, Carrier
+from peer.core.carrier import ACK_WITHIN, Carrier
 from peer.core.detour import DETOUR_AFTER
 from peer.core.frames import Frame, encode
 from peer.core.ids import Attempt, PeerId
+from peer.core.pieces import Lane
 from peer.core.policy import allows_relay, ruled_out
 from peer.core.shown import Shown
 

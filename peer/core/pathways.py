@@ -11,8 +11,7 @@ from typing import Final
 from peer.core import rooms
 from peer.core.actions import Action, Tell
 from peer.core.advice import fell_silent, no_path
-from peer.core.carrier import Lane
-from peer.core.carriers import Carrier
+from peer.core.carrier import Carrier
 from peer.core.dialing import REDIAL_EVERY, Dialing, Plan
 from peer.core.events import (
     AnswerMade,
@@ -32,6 +31,7 @@ from peer.core.ids import Attempt
 from peer.core.ladder import Ladder
 from peer.core.link import ASK_AHEAD, DOUBT, SILENT_AFTER, Link
 from peer.core.notices import ConnectStage, PeerPath, Trouble
+from peer.core.pieces import Lane
 from peer.core.policy import agreed_path, ways, why_none
 
 __all__ = [

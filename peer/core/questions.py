@@ -5,7 +5,7 @@ from typing import Final
 __all__ = ["OPEN_AT_ONCE", "Questions"]
 
 OPEN_AT_ONCE: Final = 8
-"""On one carrier; as many pings as are remembered at all (`carriers.PINGS_REMEMBERED`)."""
+"""On one carrier; as many pings as are remembered at all (`carrier.PINGS_REMEMBERED`)."""
 
 
 class Questions:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from peer.core.actions import Action, Tell
-from peer.core.carrier import Lane
 from peer.core.frames import Missed
 from peer.core.ids import PeerId
 from peer.core.link import SILENT_AFTER, Link
 from peer.core.notices import Returned
+from peer.core.pieces import Lane
 
 __all__ = ["ABSENT_LIMIT", "COUNTS_KEPT", "TOLD_EVERY", "Returns"]
 

@@ -8,7 +8,7 @@ a reason.
 from collections.abc import Callable
 from typing import Final
 
-from peer.core.carriers import Carrier
+from peer.core.carrier import Carrier
 from peer.core.ids import room_of
 from peer.core.link import ASK_AHEAD, DOUBT, PING_EVERY, SILENT_AFTER, Link
 

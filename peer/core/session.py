@@ -1,7 +1,7 @@
 """The whole core: hands each event to the parts, collects the actions they order.
 
     membership   greeting.py   who is in the room, and which of them we know
-    links        link.py, dialing.py, carrier.py, frames.py
+    links        link.py, dialing.py, pieces.py, frames.py
     documents    sync.py, exchange.py, holdings.py, documents.py, blobs.py
     files        files.py (only when the session has a folder)
     presence     presence.py
@@ -16,7 +16,6 @@ from typing import Final, Protocol, assert_never
 
 from peer.core.actions import Action, LoadBlob, SaveBlob, SendLossy, Stop, Tell
 from peer.core.blobs import BLOB_LIMIT, Blobs
-from peer.core.carrier import Lane
 from peer.core.connections import Connections
 from peer.core.documents import Documents
 from peer.core.events import (
@@ -53,6 +52,7 @@ from peer.core.greeting import Setup
 from peer.core.ids import DocId, PeerId
 from peer.core.link import Link
 from peer.core.notices import Author, PresenceChanged
+from peer.core.pieces import Lane
 from peer.core.presence import Presence, color_of
 from peer.core.returns import Returns
 from peer.core.sync import Sync

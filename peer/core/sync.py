@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from peer.core.actions import Action, AppendUpdate, Tell
-from peer.core.carrier import Lane
 from peer.core.difference import Difference
 from peer.core.documents import Document, Documents, merge_updates
 from peer.core.exchange import Exchange
@@ -22,6 +21,7 @@ from peer.core.holdings import Holdings
 from peer.core.ids import INDEX, DocId, device_of
 from peer.core.link import Link
 from peer.core.notices import Author, SyncDone, SyncProgress, Warned
+from peer.core.pieces import Lane
 from peer.errors import Refused, RemoteError, TooLarge
 
 __all__ = [

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peer.core.actions import AppendUpdate, LoadBlob
-from peer.core.carrier import Lane
 from peer.core.certificates import Role
 from peer.core.document import Document
 from peer.core.edits import Edit
@@ -40,6 +39,7 @@ from peer.core.frames import (
 from peer.core.greeting import REFUSED_FOR
 from peer.core.ids import DocId, client_of, peer_id
 from peer.core.notices import PeerJoined, PresenceChanged, Warned
+from peer.core.pieces import Lane
 from tests.core.world import (
     ADDRESS,
     BINDING,

@@ -4,10 +4,10 @@ import pytest
 
 from peer.core.actions import Action, SendRelay
 from peer.core.blobs import ASK_PATIENCE, BLOB_LIMIT, FETCHES_AT_ONCE, PARTS_AHEAD, RETRY_EVERY, Blobs
-from peer.core.carrier import RELAY_WINDOW, Incoming
-from peer.core.carriers import Carrier
+from peer.core.carrier import Carrier
 from peer.core.frames import BLOB_PART, BlobAsk, BlobPart, decode
 from peer.core.link import Link
+from peer.core.pieces import RELAY_WINDOW, Incoming
 from peer.errors import Malformed
 from tests.core.world import link
 

@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 
 from peer.core.actions import AcceptAnswer, AcceptOffer, CloseDirect, CloseSeal, DialDirect, OpenSeal, Stop
-from peer.core.carrier import RELAY_WINDOW
 from peer.core.certificates import Role
 from peer.core.connections import LINKS_LIMIT
 from peer.core.dialing import CONNECT_TIMEOUT, OFFER_EVERY
@@ -27,6 +26,7 @@ from peer.core.ids import Attempt, DocId
 from peer.core.link import DEAD_AFTER, DOUBT, GRACE, PING_EVERY, SILENT_AFTER
 from peer.core.notices import PeerJoined, PeerLeft, PeerPath, PeerSilent, ServerState, Warned
 from peer.core.pathways import STOOD
+from peer.core.pieces import RELAY_WINDOW
 from peer.errors import Refused
 from tests.core.world import ADDRESS, DOC, Guest, Host, device, member
 

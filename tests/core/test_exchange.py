@@ -1,6 +1,5 @@
 from peer.core.actions import Action
-from peer.core.carrier import RELAY_WINDOW, Lane
-from peer.core.carriers import Carrier
+from peer.core.carrier import Carrier
 from peer.core.difference import Difference
 from peer.core.document import Document
 from peer.core.edits import Edit
@@ -13,6 +12,7 @@ from peer.core.exchange import (
     Exchange,
 )
 from peer.core.frames import EditFrame, decode
+from peer.core.pieces import RELAY_WINDOW, Lane
 from tests.core.world import DOC, OTHER_DOC, link
 
 

@@ -3,11 +3,11 @@ from random import Random
 import pytest
 
 from peer.core.actions import Action, CloseDirect, SendPiece, SendRelay
-from peer.core.carrier import RELAY_WINDOW, Lane, Outgoing
-from peer.core.carriers import Carrier
+from peer.core.carrier import Carrier
 from peer.core.frames import Bye, EditFrame, NoDirect, State, decode, encode
 from peer.core.ids import Attempt
 from peer.core.link import DEAD_AFTER, RELAY_BUDGET, RELAY_PATIENCE, SILENT_AFTER, Link
+from peer.core.pieces import RELAY_WINDOW, Lane, Outgoing
 from tests.core.world import DOC, link, member
 
 RELAY = b"relay-to"

@@ -9,8 +9,7 @@ from peer.core.actions import (
     SendPiece,
     SendRelay,
 )
-from peer.core.carrier import Lane
-from peer.core.carriers import ASK_EVERY
+from peer.core.carrier import ASK_EVERY
 from peer.core.detour import DETOUR_AFTER
 from peer.core.dialing import IMPROVE_FIRST, REDIAL_EVERY
 from peer.core.events import (
@@ -36,6 +35,7 @@ from peer.core.link import DOUBT, GRACE, OVERLAP
 from peer.core.notices import PeerPath, Trouble
 from peer.core.outage import CHECK_EVERY, QUIET_AFTER
 from peer.core.pathways import CHECK_SECONDS, NO_PATH_AFTER, RENEW_AFTER, WORD_PATIENCE
+from peer.core.pieces import Lane
 from peer.core.policy import agreed_path
 from tests.core.test_connections import DIALLED, DIALS, both_ways, paths
 from tests.core.world import ADDRESS, DOC, Guest, Host

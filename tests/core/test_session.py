@@ -13,7 +13,6 @@ from peer.core.actions import (
     SendRelay,
 )
 from peer.core.blobs import BLOB_LIMIT
-from peer.core.carrier import Lane
 from peer.core.certificates import Role
 from peer.core.edits import Edit
 from peer.core.events import (
@@ -41,6 +40,7 @@ from peer.core.frames import (
 )
 from peer.core.ids import DocId
 from peer.core.notices import Author, PresenceChanged, Warned
+from peer.core.pieces import Lane
 from peer.core.presence import REPEAT
 from peer.core.session import BLOBS_AHEAD, LOADS_AT_ONCE
 from tests.core.world import DOC, Guest, Host, peer

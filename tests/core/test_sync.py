@@ -3,7 +3,6 @@ from random import Random
 import pytest
 
 from peer.core.actions import AppendUpdate
-from peer.core.carrier import RELAY_WINDOW, Lane
 from peer.core.certificates import Role
 from peer.core.difference import COMPARE_EVERY, COMPARE_LONGEST, DIFFERENCE_PATIENCE
 from peer.core.document import Document
@@ -23,6 +22,7 @@ from peer.core.frames import (
 )
 from peer.core.ids import INDEX, DocId
 from peer.core.notices import PeerLeft, SyncDone, SyncProgress, Warned
+from peer.core.pieces import RELAY_WINDOW, Lane
 from peer.core.sync import (
     ANSWERS_LIMIT,
     ASK_PATIENCE,

@@ -21,7 +21,6 @@ from peer.core.actions import (
     SendRelay,
     Tell,
 )
-from peer.core.carrier import DIRECT_WINDOW, RELAY_WINDOW, Incoming, Lane, Outgoing, Window
 from peer.core.certificates import FOREVER, Role, issue, public_bytes
 from peer.core.document import Document
 from peer.core.documents import Documents
@@ -58,6 +57,7 @@ from peer.core.greeting import Setup
 from peer.core.ids import Attempt, DeviceKey, DocId, PeerId, client_of, peer_id
 from peer.core.link import Link, Member
 from peer.core.notices import Notice
+from peer.core.pieces import DIRECT_WINDOW, RELAY_WINDOW, Incoming, Lane, Outgoing, Window
 from peer.core.session import Session, SharedFolder
 from peer.errors import Malformed
 
